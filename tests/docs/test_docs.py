@@ -34,8 +34,14 @@ from farthing.models import call as calls
 from farthing.models.pricing.catalogue import Catalogue, price_on
 from farthing.types import Attempt, Receipt, Semantics, Signal, Usage
 
-KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "GEMINI_API_KEY")
-ENV = dict.fromkeys(KEYS, "sk-example")
+NAMES = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "AZURE_CLIENT_SECRET",
+    "GEMINI_API_KEY",
+)
+ENV = dict.fromkeys(NAMES, "sk-example")
 GATEWAY = """
 [providers.faults]
 base_url = "{base_url}"

@@ -4,6 +4,7 @@ wrong clock, after a refusal; and what nobody may see of it."""
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.e2e.gateway import Reply, Running, until
 from tests.faults.issuer import Issuer, fails
 
 SECRET = "the-secret-of-the-application-42"
+NUMBERS = count()
 TOKENS = "/tenant-1/oauth2/v2.0/token"
 
 
@@ -40,8 +42,8 @@ targets = ["azure/gpt-x"]
     )
 
 
-def asked(gateway: Running, text: str = "hello") -> Reply:
-    return gateway.chat(text, model="azure/gpt-x")
+def asked(gateway: Running) -> Reply:
+    return gateway.chat(f"hello {next(NUMBERS)}", model="azure/gpt-x")  # none is in a cache
 
 
 @pytest.mark.slow
@@ -53,10 +55,10 @@ def test_tokens_are_replaced_under_load_by_one_fetch_each_and_no_request_fails(
     assert asked(gateway).status == 200
     end_s = time.monotonic() + 16.0
 
-    def load(number: int) -> list[int]:
+    def load(_: int) -> list[int]:
         found: list[int] = []
         while time.monotonic() < end_s:
-            found.append(asked(gateway, f"{number} {len(found)}").status)
+            found.append(asked(gateway).status)
         return found
 
     with ThreadPoolExecutor(12) as clients:
@@ -114,7 +116,7 @@ def test_a_refused_token_is_replaced_once_for_all_and_no_request_fails(
     assert asked(gateway).status == 200
     issuer.valid.clear()
     with ThreadPoolExecutor(12) as clients:
-        replies = list(clients.map(lambda number: asked(gateway, f"again {number}"), range(24)))
+        replies = list(clients.map(lambda _: asked(gateway), range(24)))
     assert {reply.status for reply in replies} == {200}
     assert len(issuer.calls(TOKENS)) == 2
     attempts = [[one.status for one in gateway.receipt_of(reply).attempts] for reply in replies]
@@ -130,7 +132,7 @@ def test_a_token_that_lacks_a_right_is_not_fetched_for_each_request(
         b'{"access_token": "a-token-without-any-right", "expires_in": 600}',
     )
     gateway = before(issuer, start_gateway)
-    statuses = {asked(gateway, str(number)).status for number in range(10)}
+    statuses = {asked(gateway).status for _ in range(10)}
     assert statuses == {502} and len(issuer.calls(TOKENS)) == 2
     assert len([one for one in issuer.asked if "chat" in one.path]) == 11
     assert "a-token-without-any-right" not in gateway.logged()
@@ -158,7 +160,7 @@ def test_a_reload_keeps_what_is_held_and_a_changed_table_fetches_anew(
     assert asked(gateway).status == 200
     text = gateway.config.read_text()
     gateway.config.write_text(f'{text}[aliases]\nfast = "azure/gpt-x"\n')
-    until(lambda: gateway.chat("x", model="fast").status == 200, every_s=0.1)
+    until(lambda: gateway.chat(f"x {next(NUMBERS)}", model="fast").status == 200, every_s=0.1)
     assert len(issuer.calls(TOKENS)) == 1
     gateway.config.write_text(text.replace("client-1", "client-2"))
     until(lambda: asked(gateway).status == 200 and len(issuer.calls(TOKENS)) == 2, every_s=0.1)

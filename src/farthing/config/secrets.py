@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from farthing.config.settings.credentials import SECRET_VARIABLES
 from farthing.config.settings.gateway import Config, ProviderConfig
 from farthing.config.settings.options import Options
 from farthing.config.settings.proxy import NO_PROXY
@@ -20,7 +21,8 @@ _OF_A_SECRET = re.compile(r"key|token|secret|auth|passw|cookie|credential|sessio
 
 
 def secrets_of(config: Config, env: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """The secrets of `config` and of the environment's proxies; and the digests of clients' keys."""
+    """The secrets of `config`, of the environment's proxies and those by which credentials are fetched; and
+    the digests of clients' keys."""
     found = [key.key.value for key in config.keys if key.key is not None]
     if config.admin.key is not None:
         found.append(config.admin.key.value)
@@ -33,6 +35,7 @@ def secrets_of(config: Config, env: Mapping[str, str]) -> tuple[list[str], list[
             found += _of_url(provider.proxy.value)
     for options in options_of(config):
         found += options.secrets()
+    found += (env[name] for name in SECRET_VARIABLES if env.get(name))
     for name in (*PROXIES, *map(str.upper, PROXIES)):
         found += _of_url(env.get(name, ""))
     return found, [key.digest for key in config.keys if key.digest is not None]

@@ -519,7 +519,11 @@ class Caller:
         if request.operation == "embeddings" and await self._in_parts(result, call, prompt, within_s):
             return
         if provider.credentials is not None:
+            asked_s = self._clock()
             result.credentials = await provider.credentials.ready(within_s)
+            waited_s = self._clock() - asked_s
+            within_s = max(0.0, within_s - waited_s)
+            left_s = None if left_s is None else max(0.0, left_s - waited_s)
         head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
         began_s = self._clock()
         exchange = await self._transport.send(

@@ -60,11 +60,8 @@ class Redactor:
         """`digest` is the function that computed `digests`, by which clients' keys are recognised."""
         self._digest = digest
         self._digests: dict[str, None] = {}
-        self._lasting: tuple[str, ...] = ()
-        """Those that are configured last."""
-        self._issued: dict[str, None] = {}
-        """Those that were issued, and expire."""
         self._exact: tuple[str, ...] = ()
+        """Those that are configured last."""
         self._whole: tuple[str, ...] = ()
         """Those that are not found by their parts. In lower case: providers print them as they like."""
         self._parts: frozenset[str] = frozenset()
@@ -72,6 +69,12 @@ class Redactor:
         self._ends: frozenset[str] = frozenset()
         self._short_ends: frozenset[tuple[str, str]] = frozenset()
         """Both ends of one secret, of two or three characters and of two."""
+        self._issued: dict[str, str] = {}
+        """Secrets that were issued and expire, with themselves in lower case; the newest last."""
+        self._issued_whole: tuple[str, ...] = ()
+        """The latter; replaced, never changed, for another thread may be reading it."""
+        self._issued_parts: dict[str, int] = {}
+        """Their parts, and in how many of them each is."""
         self._forms: dict[str, list[str]] = {}
         """What the secrets are in base64 and in hexadecimal, but for characters that depend on their
         neighbours; by how they begin."""
@@ -81,24 +84,10 @@ class Redactor:
         """Replace the secrets to remove. The last `FORMER_MAX` earlier ones are still removed, since requests
         in progress may have begun with them."""
         now = dict.fromkeys(one for one in secrets if len(one) >= SECRET_CHARS_MIN)
-        self._lasting = (*[one for one in self._lasting if one not in now][-FORMER_MAX:], *now)
+        self._exact = (*[one for one in self._exact if one not in now][-FORMER_MAX:], *now)
         keys = dict.fromkeys(digests)
         former = [one for one in self._digests if one not in keys][-FORMER_MAX:]
         self._digests = {**dict.fromkeys(former), **keys}
-        self._index()
-
-    def learn_issued(self, secret: str) -> None:
-        """Another secret to remove, one that expires: the last `ISSUED_MAX` of them are removed."""
-        if len(secret) < SECRET_CHARS_MIN or secret in self._issued:
-            return
-        self._issued[secret] = None
-        while len(self._issued) > ISSUED_MAX:
-            del self._issued[next(iter(self._issued))]
-        self._index()
-
-    def _index(self) -> None:
-        """Prepare what texts are searched by."""
-        self._exact = tuple({**dict.fromkeys(self._lasting), **self._issued})
         forms: dict[str, list[str]] = {}
         for form in {form for one in self._exact for form in _forms(one)}:
             forms.setdefault(form[:FORM_CHARS], []).append(form)
@@ -114,10 +103,37 @@ class Redactor:
         self._ends = frozenset(one[-n:] for one in known for n in lengths)
         self._short_ends = frozenset((one[:n], one[-2:]) for one in known for n in (2, 3))
 
+    def learn_issued(self, secret: str) -> None:
+        """Another secret to remove, which expires: the last `ISSUED_MAX` of them are removed, whole and in
+        part. Quick, for one after another may come at any time. Twice is safe."""
+        if len(secret) < SECRET_CHARS_MIN:
+            return
+        if secret in self._issued:
+            self._issued[secret] = self._issued.pop(secret)
+            return
+        self._issued[secret] = secret.translate(_LOWER)
+        self._count_parts(self._issued[secret], 1)
+        while len(self._issued) > ISSUED_MAX:
+            self._count_parts(self._issued.pop(next(iter(self._issued))), -1)
+        self._issued_whole = tuple(self._issued.values())
+
+    def _count_parts(self, lower: str, change: int) -> None:
+        if not _has_parts(lower):
+            return
+        counts = self._issued_parts
+        for at in range(len(lower) - PART_CHARS + 1):
+            part = lower[at : at + PART_CHARS]
+            count = counts.get(part, 0) + change
+            if count > 0 and part != OUR_NAME:
+                counts[part] = count
+            else:
+                counts.pop(part, None)
+
     def text(self, text: str) -> str:
         """`text` without secrets."""
         text = text[:TEXT_CHARS_MAX]
-        return _without(text, self._spans(text), HIDDEN) if self._exact or self._digests else text
+        knows = self._exact or self._digests or self._issued_whole
+        return _without(text, self._spans(text), HIDDEN) if knows else text
 
     def holds(self, text: str) -> bool:
         """Whether `text`, a word chosen by a client such as the name of a session, contains a secret. A short
@@ -125,6 +141,8 @@ class Redactor:
         text = text[:TEXT_CHARS_MAX]
         lower = text.translate(_LOWER)
         if any(one.translate(_LOWER) in lower for one in self._exact):
+            return True
+        if any(one in lower for one in self._issued_whole):
             return True
         start = end = 0
         for at, to in self._partial(lower):
@@ -165,19 +183,20 @@ class Redactor:
         yield from self._of_clients(text)
 
     def _wholes(self, lower: str) -> Iterator[Span]:
-        for secret in self._whole:
+        for secret in (*self._whole, *self._issued_whole):
             at = lower.find(secret)
             while at >= 0:
                 yield at, at + len(secret)
                 at = lower.find(secret, at + 1)
 
     def _partial(self, lower: str) -> Iterator[Span]:
-        parts = self._parts
-        if not parts:
+        parts, issued = self._parts, self._issued_parts
+        if not parts and not issued:
             return
         for token in _OF_KEYS.finditer(lower):
             for at in range(token.start(), token.end() - PART_CHARS + 1):
-                if lower[at : at + PART_CHARS] in parts:
+                part = lower[at : at + PART_CHARS]
+                if part in parts or part in issued:
                     yield at, at + PART_CHARS
 
     def _masked(self, lower: str) -> Iterator[Span]:

@@ -67,6 +67,7 @@ from farthing.models.health import Health
 from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
+from farthing.models.providers.learnt import Lessons
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.speed import Lengths
 from farthing.models.targets import Targets
@@ -156,6 +157,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     plugins: Plugins = msgspec.field(default_factory=Plugins)
     tokens: TokenParts = msgspec.field(default_factory=TokenParts)
     credentials: CredentialsParts
+    lessons: dict[str, Lessons] = msgspec.field(default_factory=dict)
+    """What targets were seen to refuse, by the name and the address of their provider."""
     makers: Makers = msgspec.field(default_factory=Makers)
     """Whose encrypted content clients carry."""
 
@@ -280,6 +283,8 @@ def build(config: Config, parts: Parts) -> Serving:
     router = build_scoring(config, rules, parts.routing, around, parts.plugins)
     providers = {name: open_provider(name, config, parts) for name in config.providers}
     parts.credentials.keep(config.providers)
+    for gone in parts.lessons.keys() - {_place(name, config) for name in config.providers}:
+        del parts.lessons[gone]
     semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
     models = _Models(targets, rules, providers, catalogue.version)
     steps = build_steps(config, parts, models, endpoints, router=router, semantic=semantic)
@@ -385,7 +390,13 @@ def open_provider(name: str, config: Config, parts: Parts) -> Provider:
         plugin=plugin,
         makers=parts.makers,
         credentials=parts.credentials.of(name, config.providers[name]),
+        lessons=parts.lessons.setdefault(_place(name, config), Lessons(time.monotonic)),
     )
+
+
+def _place(name: str, config: Config) -> str:
+    """A provider and where it is: at another address, another server answers."""
+    return f"{name} {config.providers[name].base_url}"
 
 
 def operators_parts(

@@ -1,7 +1,6 @@
 """Credentials that are fetched, one object for each provider that has such; they outlive a reload that does
 not change them."""
 
-import asyncio
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -80,7 +79,7 @@ class _NoTransport:
         raise AssertionError("nothing is fetched to check a configuration")
 
     async def aclose(self) -> None:
-        await asyncio.sleep(0)
+        """Nothing is open."""
 
 
 def check_credentials(name: str, config: AnyProviderConfig, env: Mapping[str, str], reach: Reach) -> None:

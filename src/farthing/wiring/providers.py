@@ -22,6 +22,7 @@ from farthing.models.discovery.presets import list_from, usage_form
 from farthing.models.discovery.quirks import quirks_of
 from farthing.models.providers.host import HostFacts
 from farthing.models.providers.kinds import make
+from farthing.models.providers.learnt import Lessons
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.targets import OFFERED_MAX, Targets
 from farthing.models.transport.http1 import Http1Transport
@@ -50,10 +51,12 @@ def build_provider(
     plugin: ProviderPlugin | None = None,
     makers: Makers | None = None,
     credentials: Credentials | None = None,
+    lessons: Lessons | None = None,
 ) -> Provider:
     """`plugin` implements the dialect of a provider of kind `plugin`. `redact` removes secrets from its
     errors; None: only its own key is removed. `makers` remembers which provider made encrypted content;
-    None: it is not remembered. `credentials`: what it is asked with, where that is no fixed key.
+    None: it is not remembered. `credentials`: what it is asked with, where that is no fixed key. `lessons`
+    remembers what its targets refuse; None: for as long as it is there itself.
 
     Raises:
         ConfigError: it cannot be reached as configured; the message names the key or the variable.
@@ -91,6 +94,7 @@ def build_provider(
             plugin=plugin,
             makers=makers,
             credentials=credentials,
+            lessons=lessons,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -3,6 +3,7 @@ comes."""
 
 import asyncio
 import json
+import sys
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator, Mapping
@@ -488,3 +489,40 @@ def test_what_aws_cannot_is_refused_by_name(
 ) -> None:
     error = fault(aws_keys, AwsConfig(), {**home(tmp_path, config=config), **env}, issuer)
     assert isinstance(error, ConfigError) and words in str(error)
+
+
+# -- the way there -------------------------------------------------------------------------------------------
+
+
+def test_issuers_are_reached_by_the_rules_of_the_provider_and_metadata_directly(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text("")
+    given = OpenAIProviderConfig(base_url="https://api.example/v1", ca_file=ca)
+    env = {"HTTPS_PROXY": "http://proxy.example:3128", "HTTP_PROXY": "http://proxy.example:3128"}
+    outside = reach_issuer("mine", given, "https://login.microsoftonline.com", False, env)
+    assert outside.proxy is not None and outside.proxy.host == "proxy.example" and outside.ca_file == ca
+    own = reach_issuer("mine", given, "http://169.254.169.254", True, env)
+    assert own.proxy is None and own.place == ("169.254.169.254", 80)
+
+
+def test_no_secret_goes_without_tls_to_another_machine(issuer: Issuer) -> None:
+    env = azure(issuer, AZURE_CLIENT_SECRET=SECRET, AZURE_AUTHORITY_HOST="http://login.example")
+    error = fault(entra_token, EntraConfig(), env, issuer)
+    assert isinstance(error, KeyRejected) and "without TLS; give an https address" in str(error)
+
+
+def test_without_the_package_that_signs_its_extra_is_named(
+    issuer: Issuer, tmp_path: Path, private_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
+    error = fault(google_token, GoogleConfig(), service_account(issuer, tmp_path, private_key), issuer)
+    assert isinstance(error, KeyRejected) and "install farthing[cloud]" in str(error)
+
+
+@pytest.mark.parametrize(
+    "key", ["", "no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]
+)
+def test_a_key_that_is_none_is_told(issuer: Issuer, tmp_path: Path, key: str) -> None:
+    error = fault(google_token, GoogleConfig(), service_account(issuer, tmp_path, key), issuer)
+    assert isinstance(error, KeyRejected) and "is no private key in PEM form" in str(error)
+    assert issuer.asked == []

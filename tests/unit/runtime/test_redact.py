@@ -10,7 +10,7 @@ from tests.pace import least_s, turns
 
 from farthing.config import key_digest
 from farthing.runtime.log import set_up_logging
-from farthing.runtime.redact import Redactor, without_asked
+from farthing.runtime.redact import HIDDEN, ISSUED_MAX, Redactor, without_asked
 
 KEY = "sk-proj-Ab3dEf6hIj9lMn2pQr5tUv8xYz1/4+wxyz"
 PASSWORD = "p@ss w:rd/7"
@@ -238,3 +238,29 @@ def test_a_long_text_takes_as_much_longer_as_it_is(redactor: Redactor, piece: st
         return least_s(lambda: redactor.text(text))
 
     assert took_s(60_000) < 40 * took_s(6_000)
+
+
+def issued(number: int) -> str:
+    return f"eyJhbGciOi.{number:04d}-Payload-{number * 7919:08d}.Signature{number:04d}"
+
+
+def test_issued_secrets_are_removed_beside_the_configured_ones_within_a_bound() -> None:
+    redact = Redactor(["a-configured-secret-0123456789"])
+    for number in range(ISSUED_MAX + 1):
+        redact.learn_issued(issued(number))
+    redact.learn(["another-configured-secret-42"])
+    newest = issued(ISSUED_MAX)
+    assert redact.text(f"x {newest} y") == f"x {HIDDEN} y"
+    assert newest[20:40] not in redact.text(f"the token ({newest[15:40]}) is wrong")
+    assert redact.holds(newest)
+    for secret in ("a-configured-secret-0123456789", "another-configured-secret-42"):
+        assert redact.text(secret) == HIDDEN
+    assert len(redact._issued) == ISSUED_MAX
+
+
+def test_what_two_issued_secrets_share_stays_known_when_one_is_forgotten() -> None:
+    redact = Redactor()
+    for number in range(2 * ISSUED_MAX):
+        redact.learn_issued(issued(number))
+    assert redact.text("eyJhbGciOi and Signature") == f"{HIDDEN} and {HIDDEN}"
+    assert len(redact._issued_parts) < 60 * ISSUED_MAX

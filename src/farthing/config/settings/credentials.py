@@ -8,6 +8,14 @@ from farthing.config.settings.table import Table
 
 FETCHED = ("entra", "google", "aws")
 """Values of `auth` for credentials that are fetched; the table that says more bears the same name."""
+SECRET_VARIABLES = (
+    "AZURE_CLIENT_SECRET",
+    "IDENTITY_HEADER",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+)
+"""Variables of the environment with secrets that these are fetched with."""
 ENTRA_SCOPE = "https://cognitiveservices.azure.com/.default"
 GOOGLE_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 

@@ -84,9 +84,15 @@ class Issuers:
         """One call. `direct`: past any proxy, as the metadata of a machine wants it.
 
         Raises:
-            ProviderError: it cannot be reached, or a header has characters that HTTP does not allow.
+            ProviderError: it cannot be reached, a header has characters that HTTP does not allow, or a secret
+                would go without TLS to another machine.
         """
         parts = urlsplit(url)
+        if not direct and parts.scheme != "https" and parts.hostname not in LOOPBACK:
+            raise KeyRejected(
+                f"{self.name}: {parts.scheme}://{parts.netloc} is to be sent a secret without TLS; give an "
+                f"https address"
+            )
         origin = self._reach(f"{parts.scheme}://{parts.netloc}", direct)
         body = urlencode(form).encode() if isinstance(form, Mapping) else form or b""
         host = f"[{origin.host}]" if ":" in origin.host else origin.host

@@ -14,6 +14,7 @@ from farthing.config import (
 from farthing.models.providers.anthropic.provider import AnthropicProvider
 from farthing.models.providers.gemini.provider import GeminiProvider
 from farthing.models.providers.host import UNKNOWN_HOST, HostFacts
+from farthing.models.providers.learnt import Lessons
 from farthing.models.providers.openai.provider import OpenAIProvider
 from farthing.models.providers.plugin import PluginProvider
 from farthing.models.providers.responses.makers import Makers
@@ -41,10 +42,11 @@ def make(
     plugin: ProviderPlugin | None = None,
     makers: Makers | None = None,
     credentials: Credentials | None = None,
+    lessons: Lessons | None = None,
 ) -> Provider:
     """The provider called `name` at `origin`; `path` is that of its `base_url`, `plugin` what knows its
     dialect where that is none of ours, `makers` what remembers whose encrypted content is,
-    `credentials` what it is asked with in place of a key.
+    `credentials` what it is asked with in place of a key, `lessons` what remembers what its targets refuse.
 
     Raises:
         ValueError: a header has characters that HTTP does not allow.
@@ -75,6 +77,7 @@ def make(
                 host=host,
                 native=native,
                 token=_token(credentials),
+                lessons=lessons,
             )
         case ResponsesProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
@@ -87,6 +90,7 @@ def make(
                 host=host,
                 makers=makers,
                 token=_token(credentials),
+                lessons=lessons,
             )
         case AnthropicProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)

@@ -7,13 +7,13 @@ a day, since models change behind their names.
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from msgspec import Struct
 
 from farthing.dialects.chat.fields import FIELDS
 from farthing.dialects.chat.requests.fitting import LIMITS, NOTHING_LEARNT, Learnt, LimitName
 from farthing.errors import ProviderRejected
+from farthing.runtime.redact import without_asked
 from farthing.types import Json, replace
 
 REFUSALS = frozenset({400, 422})
@@ -29,6 +29,12 @@ PHRASES = (
     "cannot be set", "is incompatible with",
 )  # fmt: skip
 """What refusals say that have no such code."""
+NO_SUCH_FIELD = frozenset({"unsupported_parameter", "unknown_parameter"})
+CHOICES = frozenset({
+    "modalities", "reasoning", "reasoning_effort", "response_format", "service_tier", "thinking",
+    "tool_choice", "verbosity",
+})  # fmt: skip
+"""Fields of few values, of which others may be taken where one is refused."""
 NEVER = frozenset({"messages", "model", "stream", "tools", "functions"})
 """Without these there is no request, or another one."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -56,11 +62,11 @@ class Lessons:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._known: dict[str, _Known] = {}
+        self.known = False
+        """Whether anything was ever learnt."""
 
     def of(self, model: str) -> Learnt:
-        """What is known of a model; `NOTHING_LEARNT` without any work where nothing is of any."""
-        if not self._known:
-            return NOTHING_LEARNT
+        """What is known of a model."""
         known = self._known.get(model)
         if known is None:
             return NOTHING_LEARNT
@@ -83,18 +89,23 @@ class Lessons:
         if model not in self._known and len(self._known) >= TARGETS_MAX:
             del self._known[next(iter(self._known))]
         self._known[model] = _Known(learnt, self._clock() + KEPT_S)
+        self.known = True
 
 
 def refusal_of(error: ProviderRejected, body: Json) -> Refusal | None:
     """The field of `body` that a refusal names as one that the target does not take; None: it names none, or
-    says something else."""
+    says something else. What it repeats of the request is not its own word: one client must not be able to
+    teach what all others are then refused."""
     if error.upstream_status not in REFUSALS or error.unasked:
         return None
-    said, words = error.said or {}, error.words
-    code = str(said.get("code"))
+    said = error.said or {}
+    code, param = str(said.get("code")), said.get("param")
+    own_names = [name for name in body if name not in FIELDS]
+    words = without_asked(error.words, {**body, "": own_names} if own_names else body)
+    if words is None:  # too long a request to compare
+        words = error.words if code in UNKNOWN and param in body else ""
     if code not in UNKNOWN and not any(phrase in words.lower() for phrase in PHRASES):
         return None
-    param = said.get("param")
     named = [name for name in (param, *_words(words)) if name in FIELDS]
     if "messages" in named and param not in body:
         return None  # of a part of a message, whose fields have names of their own
@@ -103,7 +114,10 @@ def refusal_of(error: ProviderRejected, body: Json) -> Refusal | None:
     if field is None or (field != param and len(there) > 1 and not set(there) <= set(LIMITS)):
         return None
     if field not in LIMITS:
-        return Refusal(field, value=_told(body[field]))
+        value = body[field]
+        if isinstance(value, str) and value and value in error.words:
+            return Refusal(field, value=value)
+        return None if field in CHOICES and code not in NO_SUCH_FIELD else Refusal(field)
     instead: LimitName = "max_completion_tokens" if field == "max_tokens" else "max_tokens"
     if instead in body or not (instead in named or field == param or code in UNKNOWN):
         return None
@@ -116,8 +130,3 @@ def _words(words: str) -> Iterator[str]:
         yield word
         if _CAMEL.search(word):  # presencePenalty
             yield _CAMEL.sub(lambda found: f"_{found[0].lower()}", word)
-
-
-def _told(value: Any) -> Any:
-    """A value that alone was refused: others of a field that has few may be taken. None: any would be."""
-    return value if isinstance(value, str) else None

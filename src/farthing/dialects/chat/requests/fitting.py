@@ -134,14 +134,6 @@ def fitted(body: Json, model: str, host: Quirks = NO_QUIRKS, learnt: Learnt = NO
     return Written(written, tuple(unsaid), tuple(gave_way))
 
 
-def fits_as_it_is(body: Json, model: str) -> bool:
-    """Whether a host without quirks, of whose models nothing is learnt, takes `body`: most requests."""
-    can = abilities(model)
-    if can.reasons and "max_tokens" in body:
-        return False
-    return not can.fixed_sampling or SAMPLING.isdisjoint(body)
-
-
 class _Values(frozenset[tuple[str, str]]):
     """Pairs of fields and values, of which any may be asked for."""
 
@@ -158,13 +150,16 @@ def _limit_of(can: Abilities, host: Quirks, learnt: Learnt) -> LimitName | None:
 
 
 def name_limit(body: Json, name: LimitName | None) -> None:
-    """Write the limit of output under the one name that is known, in place. None: it stays as it is."""
+    """Write the limit of output under the one name that is known, in place: the lower of two. None: it stays
+    as it is."""
     if name is None:
         return
     other = LIMITS[1 - LIMITS.index(name)]
-    if other in body:
-        value = body.pop(other)
-        body.setdefault(name, value)
+    if other not in body:
+        return
+    limit, own = body.pop(other), body.get(name)
+    if own is None or (isinstance(own, int) and isinstance(limit, int) and limit < own):
+        body[name] = limit
 
 
 def _choice(body: Json, host: Quirks, unsaid: list[str]) -> None:

@@ -18,9 +18,8 @@ from farthing.config import OpenAIProviderConfig, ProviderConfig
 from farthing.dialects.chat.answers.reply import ReplyReader
 from farthing.dialects.chat.models import abilities
 from farthing.dialects.chat.requests.fitting import (
-    NOTHING_LEARNT,
+    SAMPLING,
     Learnt,
-    fits_as_it_is,
     fitted,
     name_limit,
 )
@@ -76,9 +75,10 @@ class OpenAIProvider(HttpProvider):
         host: HostFacts = UNKNOWN_HOST,
         native: ResponsesProvider | None = None,
         token: BearerToken | None = None,
+        lessons: Lessons | None = None,
     ) -> None:
         """`path` is that of its `base_url`. `native` speaks Responses with it for clients that do; None: it
-        knows chat completions alone.
+        knows chat completions alone. `lessons` are what its targets were seen to refuse before.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -112,7 +112,7 @@ class OpenAIProvider(HttpProvider):
         self._replies = ReplyReader(host.usage_form, self.in_answer)
         self._quirks = host.quirks
         self._quirky = host.quirks.any
-        self._lessons = Lessons(monotonic)
+        self._lessons = Lessons(monotonic) if lessons is None else lessons
         self._may_drop = frozenset(config.drop)
         self._fitted: tuple[Json, str, Learnt, Written] | None = None
         """The last request that was made to fit: each is asked for what cannot be said of it just before it
@@ -127,10 +127,13 @@ class OpenAIProvider(HttpProvider):
         """Nothing where the client speaks chat completions and named the model: its request goes up as it is.
         What the host or the model does not take, where the target was chosen for it."""
         if prompt.sent is None:
-            if operation != "chat" or not self._is_chosen(prompt, target):
+            asked, model = prompt.body["model"], target.model
+            if asked == model or asked == target.name or operation != "chat":
                 return ALL_SAID
-            written = self._fit(prompt.body, target.model)
-            if written is None or not (written.unsaid or written.yielded):
+            if self._is_plain(prompt.body, model):
+                return ALL_SAID
+            written = self._fit(prompt.body, model)
+            if not (written.unsaid or written.yielded):
                 return ALL_SAID
             return Unsaid(written.unsaid, written.yielded)
         native = self._native_for(prompt)
@@ -167,7 +170,9 @@ class OpenAIProvider(HttpProvider):
             body["stream"] = True
             if self._include_usage and self._takes_stream_options(target.model):
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        head = b"%b%b\r\n%b" % (self._heads[operation], request_id.encode(), self.token_line)
+        head = b"%b%b\r\n" % (self._heads[operation], request_id.encode())
+        if self._token is not None:
+            head += self._token.line
         if self._by_path:
             head = _for_model(head, target.model)
         if passed:
@@ -183,25 +188,29 @@ class OpenAIProvider(HttpProvider):
     def _chat(self, prompt: Prompt, target: Target, operation: Operation) -> Json:
         """The body of a client of chat completions: as it was sent to the model that it named, else made to
         fit."""
-        model = target.model
-        written = None
-        if operation == "chat" and self._is_chosen(prompt, target):
-            written = self._fit(prompt.body, model)
-        body: Json = prompt.body.copy() if written is None else written.body
-        self._fitted = None
+        model, body = target.model, prompt.body
+        chosen = operation == "chat" and self._is_chosen(prompt, target)
+        if chosen and not self._is_plain(body, model):
+            body = self._fit(body, model).body
+            self._fitted = None
+            chosen = False
+        body = body.copy()
         body["model"] = model
-        learnt = self._lessons.of(model)
-        if learnt.limit is not None and operation == "chat":
-            name_limit(body, learnt.limit)
-        if prompt.capped_by is not None:
+        if prompt.capped_by is not None or (chosen and "max_tokens" in body and abilities(model).reasons):
             self._set_cap(body, model, prompt.output_tokens_max)
+        elif self._lessons.known and operation == "chat":
+            name_limit(body, self._lessons.of(model).limit)
         return body
 
-    def _fit(self, body: Json, model: str) -> Written | None:
-        """What `body` comes to where it has to fit; None: it fits as it is."""
+    def _is_plain(self, body: Json, model: str) -> bool:
+        """Whether at most the name of its limit has to be another: so it is with most requests."""
+        if self._quirky or self._lessons.known:
+            return False
+        return not abilities(model).fixed_sampling or SAMPLING.isdisjoint(body)
+
+    def _fit(self, body: Json, model: str) -> Written:
+        """What `body` comes to at this host."""
         learnt = self._lessons.of(model)
-        if not self._quirky and learnt is NOTHING_LEARNT and fits_as_it_is(body, model):
-            return None
         last = self._fitted
         if last is not None and last[0] is body and last[1] == model and last[2] is learnt:
             return last[3]
@@ -210,12 +219,14 @@ class OpenAIProvider(HttpProvider):
         return written
 
     def _takes_stream_options(self, model: str) -> bool:
-        return self._quirks.stream_options and "stream_options" not in self._lessons.of(model).refused
+        if not self._quirks.stream_options:
+            return False
+        return not self._lessons.known or "stream_options" not in self._lessons.of(model).refused
 
     def learn(self, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
-        if passing_of(prompt) is not None or (
-            prompt.sent is not None and self._native_for(prompt) is not None
-        ):
+        if "messages" not in prompt.body or passing_of(prompt) is not None:
+            return False
+        if prompt.sent is not None and self._native_for(prompt) is not None:
             return False
         model = target.model
         translates = prompt.sent is not None and prompt.sent.dialect in MORE_THAN_CHAT
@@ -236,10 +247,10 @@ class OpenAIProvider(HttpProvider):
         """The body of a client of another dialect, made to fit."""
         dialect = "messages" if prompt.sent is None else prompt.sent.dialect
         written = lowered(prompt.body, model=target.model, dialect=dialect)
+        if self._is_plain(written.body, target.model):
+            return written
         fit = self._fit(written.body, target.model)
         self._fitted = None
-        if fit is None:
-            return written
         names = NAMES.get(dialect, {})
         unsaid = (names.get(name, name) for name in fit.unsaid)
         yielded = (names.get(name, name) for name in fit.yielded)

@@ -10,7 +10,7 @@ its answer goes back as it comes.
 
 from collections.abc import Mapping
 from functools import partial
-from time import time
+from time import monotonic, time
 from typing import Annotated
 
 import msgspec
@@ -21,15 +21,16 @@ from farthing.dialects.responses.answers.answer_reader import Maker, is_opaque
 from farthing.dialects.responses.requests import request_writer
 from farthing.dialects.responses.streams.stream_reader import Reader
 from farthing.dialects.written import Written
-from farthing.errors import ProviderError, ProviderUnavailable
+from farthing.errors import ProviderError, ProviderRejected, ProviderUnavailable
 from farthing.models.providers import failures
 from farthing.models.providers.decoder import AnswerForm
 from farthing.models.providers.host import UNKNOWN_HOST, HostFacts
 from farthing.models.providers.http import JSON, key_lines, without_of
+from farthing.models.providers.learnt import Lessons, refusal_of
 from farthing.models.providers.responses import edits
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.providers.responses.own import OwnDecoder
-from farthing.models.providers.translated import conversation_of
+from farthing.models.providers.translated import NAMES, conversation_of
 from farthing.models.providers.translating import TranslatingProvider, written
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
@@ -82,13 +83,17 @@ class ResponsesProvider(TranslatingProvider):
         host: HostFacts = UNKNOWN_HOST,
         makers: Makers | None = None,
         token: BearerToken | None = None,
+        lessons: Lessons | None = None,
     ) -> None:
-        """`path` is that of its `base_url`. `makers` remembers whose encrypted content is.
+        """`path` is that of its `base_url`. `makers` remembers whose encrypted content is, `lessons` what its
+        targets were seen to refuse before.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
         self._makers = Makers() if makers is None else makers
+        self._lessons = Lessons(monotonic) if lessons is None else lessons
+        self._may_drop = frozenset(config.drop)
         maker = Maker(name, replace(host.usage_form, reasoning="inside", write_life="30m"), self._made)
         super().__init__(
             name,
@@ -184,11 +189,34 @@ class ResponsesProvider(TranslatingProvider):
         if limit is not None and most is not None and limit > most and said.dialect == "messages":
             said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
         written = request_writer.translate(said, model=target.model, provider=self.name, stream=prompt.stream)
+        if self._lessons.known:
+            written = self._without_refused(written, prompt, target.model)
         if not raised:
             return written
         name = "max_completion_tokens" if "max_completion_tokens" in prompt.body else "max_tokens"
         name = said.names.get("output_tokens_max", name)
         return Written(written.body, written.unsaid, (*written.yielded, name), written.reasons)
+
+    def _without_refused(self, written: Written, prompt: Prompt, model: str) -> Written:
+        """Without the fields that the model was seen to refuse, by the names of the client."""
+        refused = [name for name in self._lessons.of(model).refused if name in written.body]
+        if not refused:
+            return written
+        names = NAMES.get("chat" if prompt.sent is None else prompt.sent.dialect, {})
+        body = {name: value for name, value in written.body.items() if name not in refused}
+        unsaid = (*written.unsaid, *(names.get(name, name) for name in sorted(refused)))
+        return Written(body, unsaid, written.yielded, written.reasons)
+
+    def learn(self, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
+        """What is passed on as it was sent teaches nothing: its client is told."""
+        if self.as_sent(prompt) is not None:
+            return False
+        refusal = refusal_of(error, self._translations.body(prompt, target))
+        if refusal is None or refusal.instead is not None or refusal.value is not None:
+            return False
+        self._lessons.note(target.model, refusal)
+        unsaid = self._translations.unsaid(prompt, target)
+        return self._may_drop.issuperset(unsaid.names)
 
     def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
         return OwnDecoder(self.form, event_bytes_max, created=int(time()))
