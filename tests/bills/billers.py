@@ -12,6 +12,7 @@ BILLERS: list[Biller] = [
     providers.Gemini(),
     providers.OpenRouter(),
     native.GeminiNative(),
+    native.GeminiContent(),
     native.Converse(),
     native.Cohere(),
     native.OpenAIResponses(),

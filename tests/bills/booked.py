@@ -73,6 +73,7 @@ class Accounts:
         events = self._biller.events(drawn)
         for begin in range(0, len(events), piece_bytes):
             reader.feed(events[begin : begin + piece_bytes])
+        reader.end()
         result.stream = cast(Stream, _Read(reader))
         result.ended_s = 0.0
         return self._booked(result, prompt)

@@ -108,6 +108,40 @@ class Messages:
         return "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in events).encode()
 
 
+class GenerateContent:
+    """The wire form of Gemini's own interface: an answer is one object, a stream several, each with the
+    counts so far."""
+
+    name: str
+    kind = "gemini"
+    prices: str
+    others: tuple[tuple[str, str], ...] = ()
+
+    def whole(self, drawn: Drawn) -> bytes:
+        return json.dumps(_object(SAID, drawn.usage, finishReason="STOP", **drawn.head)).encode()
+
+    def events(self, drawn: Drawn) -> bytes:
+        prompt = drawn.usage["promptTokenCount"]
+        begun = {"promptTokenCount": prompt, "totalTokenCount": prompt}
+        so_far = {**drawn.usage, "candidatesTokenCount": 1}
+        objects = [
+            _object(SAID[:5], begun),
+            _object(SAID[5:], so_far),
+            _object("", drawn.usage, finishReason="STOP", **drawn.head),
+        ]
+        return b"".join(b"data: %b\r\n\r\n" % json.dumps(one).encode() for one in objects)
+
+
+def _object(text: str, usage: Json, **candidate: Any) -> Json:
+    content = {"parts": [{"text": text}], "role": "model"}
+    return {
+        "candidates": [{"content": content, "index": 0, **candidate}],
+        "usageMetadata": usage,
+        "modelVersion": "m",
+        "responseId": "r",
+    }
+
+
 _MESSAGE = {
     "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
     "stop_sequence": None,

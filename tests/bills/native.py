@@ -6,7 +6,7 @@ Each makes its bill by its own published rules, as those in `providers`.
 from fractions import Fraction
 from random import Random
 
-from tests.bills.drawn import Chat, Drawn, Json, money, part, size
+from tests.bills.drawn import Chat, Drawn, GenerateContent, Json, money, part, size
 
 TRAFFIC = {
     None: Fraction(1),
@@ -59,6 +59,24 @@ class GeminiNative(Chat):
         if thought:
             usage["thoughtsTokenCount"] = thought
         return Drawn(usage=usage, usd=usd)
+
+
+class GeminiContent(GenerateContent):
+    """Gemini by `generateContent` itself, whose bill is that of its usage; each query of a search that an
+    answer rests on is charged too, $14 per thousand (ai.google.dev, pricing of Gemini 3).
+    """
+
+    name = "gemini-native"
+    prices = GeminiNative.prices + "web_search_per_1000 = 14\n"
+
+    def draw(self, random: Random) -> Drawn:
+        drawn = GeminiNative().draw(random)
+        queries = random.choice((0, 0, 1, 4))
+        if not queries:
+            return drawn
+        grounding = {"webSearchQueries": ["q"] * queries, "groundingChunks": [{"web": {"uri": "https://e"}}]}
+        fee = queries * Fraction(14, 1_000)
+        return Drawn(usage=drawn.usage, usd=drawn.usd + fee, head={"groundingMetadata": grounding})
 
 
 class Converse(Chat):

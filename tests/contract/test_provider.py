@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from farthing.config import AnthropicProviderConfig, OpenAIProviderConfig, ResponsesProviderConfig, Secret
+from farthing.config import (
+    AnthropicProviderConfig,
+    GeminiProviderConfig,
+    OpenAIProviderConfig,
+    ResponsesProviderConfig,
+    Secret,
+)
 from farthing.dialects.chat.answers.completion import assemble
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.errors import KeyRejected, ProviderBusy, ProviderError, ProviderRejected, ProviderUnavailable
@@ -37,6 +43,11 @@ class Wire(Struct, frozen=True):
     overloaded: bytes
     """An error object, in a body of its own."""
     error_event: bytes
+    version: str = "/v1/"
+    """How its paths begin."""
+    by_path: bool = False
+    """The path names the model, and whether the answer is to be streamed."""
+    counts: bytes = b'{"input_tokens": 12}'
 
 
 def sse(*events: tuple[str, Json]) -> bytes:
@@ -342,7 +353,67 @@ RESPONSES = Wire(
     error_event=numbered(*began(ANSWER), {"type": "response.failed", "response": FAILED}),
 )
 
-WIRES: Mapping[str, Wire] = {"openai": OPENAI, "anthropic": ANTHROPIC, "responses": RESPONSES}
+# -- generateContent -------------------------------------------------------------------------------------
+
+GEMINI_USAGE: Json = {
+    "promptTokenCount": 100,
+    "cachedContentTokenCount": 100,
+    "toolUsePromptTokenCount": 20,
+    "candidatesTokenCount": 5,
+    "thoughtsTokenCount": 4,
+    "totalTokenCount": 129,
+    "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 100}],
+}
+
+
+def candidate(*parts: Json, finish: str = "") -> Json:
+    told: Json = {"content": {"parts": list(parts), "role": "model"}, "index": 0}
+    return {
+        "candidates": [told | ({"finishReason": finish} if finish else {})],
+        "usageMetadata": GEMINI_USAGE,
+        "modelVersion": "m",
+        "responseId": "r1",
+    }
+
+
+GEMINI_CALLS: list[Json] = [
+    {
+        "functionCall": {"id": "call_1", "name": "look_up", "args": {"year": 1860}},
+        "thoughtSignature": "c2lnbmVk",
+    },
+    {"functionCall": {"id": "call_2", "name": "convert", "args": {}}},
+]
+UNAVAILABLE: Json = {"error": {"code": 503, "message": f"busy, {KEY}", "status": "UNAVAILABLE"}}
+
+GEMINI = Wire(
+    provider=make(
+        "g",
+        origin("g"),
+        GeminiProviderConfig(base_url="https://api.example/v1beta", api_key=Secret("KEY", KEY)),
+        path="/v1beta",
+    ),
+    whole=json.dumps(candidate({"text": TEXT}, finish="STOP")).encode(),
+    stream=sse(
+        ("", candidate({"text": TEXT[:7]})),
+        ("", candidate({"text": TEXT[7:]})),
+        ("", candidate({"text": ""}, finish="STOP")),
+    ),
+    call=json.dumps(candidate(*GEMINI_CALLS, finish="STOP")).encode(),
+    call_stream=sse(("", candidate(GEMINI_CALLS[0])), ("", candidate(GEMINI_CALLS[1], finish="STOP"))),
+    usage=Usage(input_tokens=120, output_tokens=9, cached_tokens=100, reasoning_tokens=4),
+    overloaded=json.dumps(UNAVAILABLE).encode(),
+    error_event=sse(("", UNAVAILABLE)),
+    version="/v1beta/",
+    by_path=True,
+    counts=b'{"totalTokens": 12}',
+)
+
+WIRES: Mapping[str, Wire] = {
+    "openai": OPENAI,
+    "anthropic": ANTHROPIC,
+    "responses": RESPONSES,
+    "gemini": GEMINI,
+}
 every = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 
 
@@ -375,11 +446,14 @@ def encoded(
 def test_a_call_has_a_head_of_its_own_with_the_key_and_a_body_for_the_target(wire: Wire) -> None:
     head, body = encoded(wire.provider, prompt())
     lines = head.decode().split("\r\n")
-    assert lines[0].startswith("POST /v1/") and lines[0].endswith(" HTTP/1.1") and lines[-1] == ""
+    assert lines[0].startswith(f"POST {wire.version}") and lines[0].endswith(" HTTP/1.1") and lines[-1] == ""
     assert any(KEY in line for line in lines) and "host: api.example" in lines
     assert not any(line.startswith("content-length") for line in lines)
+    again, streamed = encoded(wire.provider, prompt(stream=True))
+    if wire.by_path:
+        assert "/m:" in lines[0] and again.split(b" ")[1] != lines[0].encode().split(b" ")[1]
+        return
     assert body["model"] == "m" and "stream" not in body
-    _, streamed = encoded(wire.provider, prompt(stream=True))
     assert streamed["stream"] is True
 
 
@@ -401,7 +475,8 @@ def test_headers_of_a_client_go_up_once_and_never_in_the_place_of_ours(wire: Wir
 @every
 def test_a_plain_question_can_be_said(wire: Wire) -> None:
     provider = wire.provider
-    assert provider.unsaid(prompt(temperature=0.2, max_tokens=9, user="u"), TARGET, "chat") is ALL_SAID
+    assert provider.unsaid(prompt(temperature=0.2, max_tokens=9), TARGET, "chat") is ALL_SAID
+    assert provider.unsaid(prompt(user="u"), TARGET, "chat").names == ()
     assert "chat" in provider.capabilities.operations
 
 
@@ -590,7 +665,7 @@ def test_what_is_no_stream_of_its_dialect_is_told(wire: Wire, raw: bytes) -> Non
 @every
 def test_its_models_are_listed_by_a_call_with_the_key(wire: Wire) -> None:
     head = wire.provider.list_head()
-    assert head.startswith(b"GET /v1/models") and KEY.encode() in head
+    assert head.startswith(f"GET {wire.version}models".encode()) and KEY.encode() in head
 
 
 @every
@@ -599,8 +674,9 @@ def test_tokens_are_counted_where_it_can(wire: Wire) -> None:
     assert (call is not None) == wire.provider.capabilities.counts_tokens
     if call is not None:
         head, body = call
-        assert head.startswith(b"POST /v1/") and json.loads(body)["model"] == "m"
-        assert wire.provider.counted(b'{"input_tokens": 12}') == 12
+        assert head.startswith(f"POST {wire.version}".encode())
+        assert wire.by_path or json.loads(body)["model"] == "m"
+        assert wire.provider.counted(wire.counts) == 12
     for body in (b"", b"{}", b'{"input_tokens": "many"}'):
         with pytest.raises(ProviderError):
             wire.provider.counted(body)

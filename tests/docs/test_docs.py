@@ -36,8 +36,14 @@ from farthing.models.outliers import GOOD_MIN as EJECTED_GOOD_MIN
 from farthing.models.pricing.catalogue import Catalogue, price_on
 from farthing.types import Attempt, Receipt, Semantics, Signal, Usage
 
-NAMES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_CLIENT_SECRET")
-ENV = {name: "sk-example" for name in NAMES}
+NAMES = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "AZURE_CLIENT_SECRET",
+    "GEMINI_API_KEY",
+)
+ENV = dict.fromkeys(NAMES, "sk-example")
 GATEWAY = """
 [providers.faults]
 base_url = "{base_url}"

@@ -21,11 +21,13 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import unquote
 
 from tests.faults.answers import Chat
 from tests.faults.batches import PATHS, Desk, Refused
 from tests.faults.connection import Connection, Incoming
 from tests.faults.exact import Exact
+from tests.faults.gemini import Gemini, model_of
 from tests.faults.messages import Messages
 from tests.faults.network import certificate
 from tests.faults.reply import Reply
@@ -72,6 +74,7 @@ class FaultProvider:
         self.shelf = Shelf()
         """The chat completions that it keeps."""
         self._chat, self._messages, self._responses = Chat(self.shelf.keep), Messages(), Responses()
+        self._gemini = Gemini()
         self._open: set[Connection] = set()
         self.server_context: ssl.SSLContext | None = None
         """What it shows its certificate by, where `tls` names a fault or `good`."""
@@ -216,6 +219,9 @@ class FaultProvider:
         if body is not None:
             call.model = str(body.get("model", ""))
             call.stream = body.get("stream") is True
+        named = model_of(call.path)
+        if named is not None:
+            call.model, call.stream = unquote(named[0]), named[1]
         try:
             plan, refusal = self._plan(call, request)
             self._truth.start(call)
@@ -250,6 +256,8 @@ class FaultProvider:
         """As a host tells that serves all: by the path, and the list of models by the header."""
         if request.path.startswith("/v1/responses"):
             return self._responses
+        if request.path.startswith("/v1beta/") or model_of(request.path.partition("?")[0]):
+            return self._gemini
         versioned = "anthropic-version" in request.headers and not request.path.startswith("/v1/chat/")
         return self._messages if versioned or request.path.startswith("/v1/messages") else self._chat
 

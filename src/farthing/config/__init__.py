@@ -52,6 +52,7 @@ from farthing.config.settings.gateway import (
     EndpointCacheConfig,
     EndpointConfig,
     EndpointSemanticConfig,
+    GeminiProviderConfig,
     GuardConfig,
     GuardRule,
     JobsConfig,
@@ -89,6 +90,7 @@ from farthing.config.settings.gateway import (
     StoreConfig,
     StoredCompletionsConfig,
     TierConfig,
+    VertexProviderConfig,
     state_dir,
 )
 from farthing.config.settings.options import Options
@@ -142,6 +144,7 @@ __all__ = [
     "EndpointConfig",
     "EndpointSemanticConfig",
     "ExactCheckConfig",
+    "GeminiProviderConfig",
     "GuardConfig",
     "GuardRule",
     "JobsConfig",
@@ -192,6 +195,7 @@ __all__ = [
     "TierConfig",
     "TierPriceConfig",
     "TokenPriceConfig",
+    "VertexProviderConfig",
     "advice",
     "answers_version",
     "at_home",

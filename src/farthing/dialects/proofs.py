@@ -26,14 +26,14 @@ def of_call(call: Json, call_id: str) -> Reasoning | None:
     extra = call.get("extra_content")
     if extra.__class__ is not dict or not extra:
         return None
-    return Reasoning("", _carried({"id": call_id, "extra_content": extra}), "", "messages")
+    return Reasoning("", carried({"id": call_id, "extra_content": extra}), "", "messages")
 
 
 def of_thought(thought: Reasoning) -> Reasoning:
     """`thought` with its proof as a client of Messages can carry it, if it is Gemini's and has one."""
     if thought.maker != MAKER or not (thought.redacted or thought.signature):
         return thought
-    return Reasoning(thought.text, _carried({"detail": dict(thought.extras)}), "", "messages")
+    return Reasoning(thought.text, carried({"detail": dict(thought.extras)}), "", "messages")
 
 
 def is_proof(signature: str) -> bool:
@@ -47,7 +47,7 @@ def is_signed(signature: str) -> bool:
 
 def of_item(item: Json, provider: str) -> str:
     """The signature that carries a reasoning item of `provider`, whole."""
-    return _carried({"provider": provider, "item": item}, ITEM_PREFIX)
+    return carried({"provider": provider, "item": item}, ITEM_PREFIX)
 
 
 def item_of(signature: str, provider: str) -> Json | None:
@@ -76,5 +76,5 @@ def _opened(signature: str, prefix: str) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def _carried(value: Json, prefix: str = PREFIX) -> str:
+def carried(value: Json, prefix: str = PREFIX) -> str:
     return prefix + urlsafe_b64encode(write_json(value)).decode()

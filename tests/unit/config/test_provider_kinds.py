@@ -32,7 +32,8 @@ def test_without_a_kind_a_provider_speaks_chat_completions() -> None:
     [
         (
             'kind = "antropic"',
-            'providers.x.kind: expected one of "openai", "anthropic", "responses", "plugin"',
+            'providers.x.kind: expected one of "openai", "anthropic", "responses", "gemini", "vertex", '
+            '"plugin"',
         ),
         ('kind = "anthropic"\nbatch = true', 'only a provider of kind "openai" has batches'),
         (
@@ -127,3 +128,26 @@ def test_a_drop_that_does_not_do_what_it_says_is_told(table: str, said: str) -> 
 )
 def test_what_may_well_be_meant_is_not_advised_against(table: str) -> None:
     assert config.advice(config.loads(f"[providers.x]\n{table}\n", {})) == ()
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        ("global", "aiplatform.googleapis.com"),
+        ("europe-west4", "europe-west4-aiplatform.googleapis.com"),
+        ("eu", "aiplatform.eu.rep.googleapis.com"),
+        ("us", "aiplatform.us.rep.googleapis.com"),
+    ],
+)
+def test_vertex_is_asked_where_its_location_is(location: str, host: str) -> None:
+    text = f'[providers.v]\nkind = "vertex"\nproject = "p"\nlocation = "{location}"\n'
+    assert config.loads(text, {}).providers["v"].base_url == f"https://{host}/v1"
+    own = config.loads(f'{text}base_url = "https://own.example/v1"\n', {})
+    assert own.providers["v"].base_url == "https://own.example/v1"
+
+
+def test_the_address_of_googles_endpoint_for_chat_is_not_that_of_its_own_dialect() -> None:
+    text = '[providers.g]\nkind = "gemini"\nbase_url = "https://g.example/v1beta/openai"\n'
+    (line,) = [one for one in config.advice(config.loads(text, {})) if "base_url" in one]
+    assert 'write "https://g.example/v1beta"' in line
+    assert config.advice(config.loads('[providers.g]\nkind = "gemini"\n', {})) == ()

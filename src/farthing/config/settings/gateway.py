@@ -651,6 +651,64 @@ class ResponsesProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_fie
     """As of any provider. Models that reason take no sampling parameters; others are told them."""
 
 
+GEMINI_URL = "https://generativelanguage.googleapis.com/v1beta"
+_GEMINI_DROP = (
+    "messages.name",
+    "store",
+    "metadata",
+    "parallel_tool_calls",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "tool_choice.disable_parallel_tool_use",
+    "verbosity",
+)
+
+
+class GeminiProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="gemini"):
+    """A provider that speaks Google's `generateContent`; its `base_url` mostly ends in `/v1beta`."""
+
+    base_url: str = GEMINI_URL
+    auth: Literal["x-goog-api-key", "bearer", "none"] = "x-goog-api-key"
+    drop: tuple[str, ...] = _GEMINI_DROP
+    """As of any provider. Gemini cannot be held to one call of a tool at a time."""
+
+
+VERTEX_HOST = "aiplatform.googleapis.com"
+VERTEX_REGIONS = ("us", "eu")
+"""Locations that are several regions together, and have a name of their own."""
+
+
+class VertexProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="vertex"):
+    """Models of one publisher in one project of Google Cloud (Vertex AI): Gemini, or Claude."""
+
+    project: str
+    location: str = "global"
+    """As `europe-west4`; also `us`, `eu` and `global`."""
+    publisher: Literal["google", "anthropic"] = "google"
+    base_url: str = ""
+    """Empty: that of the location, `https://LOCATION-aiplatform.googleapis.com/v1`."""
+    auth: Literal["google", "bearer", "none"] = "google"
+    """`google` fetches tokens by Google's application default credentials; `bearer` sends `api_key`."""
+    google: GoogleConfig | None = None
+    """With `auth = "google"`: whose token. None: as the environment says."""
+    drop: tuple[str, ...] = _GEMINI_DROP
+    """As of any provider."""
+
+    def __post_init__(self) -> None:
+        if not self.base_url:
+            msgspec.structs.force_setattr(self, "base_url", f"https://{vertex_host(self.location)}/v1")
+
+
+def vertex_host(location: str) -> str:
+    """Where the models in `location` are asked."""
+    if location == "global":
+        return VERTEX_HOST
+    if location in VERTEX_REGIONS:
+        return f"aiplatform.{location}.rep.googleapis.com"
+    return f"{location}-{VERTEX_HOST}"
+
+
 class PluginProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="plugin"):
     """A provider whose dialect a plug-in knows."""
 
@@ -661,7 +719,12 @@ class PluginProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
 
 
 AnyProviderConfig = (
-    OpenAIProviderConfig | AnthropicProviderConfig | ResponsesProviderConfig | PluginProviderConfig
+    OpenAIProviderConfig
+    | AnthropicProviderConfig
+    | ResponsesProviderConfig
+    | GeminiProviderConfig
+    | VertexProviderConfig
+    | PluginProviderConfig
 )
 
 

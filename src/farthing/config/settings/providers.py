@@ -11,10 +11,12 @@ from farthing.config.settings.aliases import fault_of_name
 from farthing.config.settings.gateway import (
     ANTHROPIC_URL,
     AnthropicProviderConfig,
+    GeminiProviderConfig,
     OpenAIProviderConfig,
     PluginProviderConfig,
     ProviderConfig,
     ResponsesProviderConfig,
+    VertexProviderConfig,
 )
 from farthing.config.settings.proxy import NO_PROXY, parse_proxy
 from farthing.config.toml import Path as Where
@@ -53,6 +55,8 @@ _ANTHROPIC_HOST = urlsplit(ANTHROPIC_URL).hostname
 _WITHOUT_PATH = frozenset({"api.deepseek.com", "api.perplexity.ai"})
 """Hosts whose documentation gives a base URL without a path."""
 
+OPENAI_OF_GEMINI = "/openai"
+"""What Google's endpoint for chat completions ends in."""
 _NEAR = 0.8
 """How alike a name in `drop` is to a known one that is meant; others may be fields that a client made up."""
 _WITHOUT = {
@@ -204,7 +208,13 @@ def _of_base_url(name: str, provider: ProviderConfig) -> Iterator[str]:
     if ending is not None:
         base = f"{url.scheme}://{url.netloc}{path.removesuffix(ending)}"
         yield f'{key}: "{ending}" is added to it by every call; write "{base}"'
-    elif isinstance(provider, AnthropicProviderConfig):
+    elif isinstance(provider, GeminiProviderConfig) and path.endswith(OPENAI_OF_GEMINI):
+        base = f"{url.scheme}://{url.netloc}{path.removesuffix(OPENAI_OF_GEMINI)}"
+        yield (
+            f'{key}: "{OPENAI_OF_GEMINI}" is the endpoint for chat completions, of kind = "openai"; write '
+            f'"{base}"'
+        )
+    elif isinstance(provider, AnthropicProviderConfig | GeminiProviderConfig | VertexProviderConfig):
         return
     elif url.hostname == _ANTHROPIC_HOST:
         yield (

@@ -224,8 +224,16 @@ def _read_oddly(
     raw: bytes | Raw, form: UsageForm, service_tier: bytes | Raw | str | None, operation: Operation
 ) -> Usage | None:
     fields = any_json(raw)
-    if not isinstance(fields, dict):
-        return None
+    return read_fields(fields, form, service_tier, operation) if isinstance(fields, dict) else None
+
+
+def read_fields(
+    fields: dict[str, Any],
+    form: UsageForm = UNSAID,
+    service_tier: bytes | Raw | str | None = None,
+    operation: Operation = "chat",
+) -> Usage | None:
+    """As `read_usage`, of an object of any form that was read already."""
     return _Read(_as_chat(fields), form).usage(service_tier, operation)
 
 

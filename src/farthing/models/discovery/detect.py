@@ -48,13 +48,18 @@ class Said(Struct, frozen=True, kw_only=True):
     """Why it named no models; empty when it did."""
 
 
+_METHODS = frozenset({"generateContent", "batchEmbedContents", "embedContent"})
+"""What a model at Google can be asked for here."""
+
+
 def said_by(body: bytes) -> Said:
-    """Reads a provider's list of models, which has OpenAI's form; other fields are ignored."""
+    """Reads a provider's list of models, which has OpenAI's form or Google's; other fields are ignored."""
     try:
         listed = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Said(why="its list is not JSON")
-    items = listed.get("data") if isinstance(listed, dict) else listed
+    items = _of_google(listed) if isinstance(listed, dict) and "data" not in listed else listed
+    items = items.get("data") if isinstance(items, dict) else items
     models: dict[str, str] = {}
     for item in items if isinstance(items, list) else []:
         name = item.get("id") if isinstance(item, dict) else None
@@ -64,6 +69,25 @@ def said_by(body: bytes) -> Said:
             models[name] = kind if isinstance(kind, str) and item.get("object") == "deployment" else name
     kinds = {name: kind for name, kind in models.items() if name != kind}
     return Said(models=tuple(models), kinds=kinds, why="" if models else "its list names no model")
+
+
+def _of_google(listed: dict[str, Any]) -> Any:
+    """The models of a list of Google's that answer or embed, as OpenAI lists them; what is none as it is."""
+    for name in ("models", "publisherModels"):
+        items = listed.get(name)
+        if isinstance(items, list):
+            return [
+                {"id": item["name"].rpartition("models/")[2]}
+                for item in items
+                if isinstance(item, dict) and isinstance(item.get("name"), str) and _can_be_asked(item)
+            ]
+    return listed
+
+
+def _can_be_asked(model: dict[str, Any]) -> bool:
+    """Whether there is a way here to ask a model that Google lists; one of which nothing is said may be."""
+    methods = model.get("supportedGenerationMethods")
+    return not isinstance(methods, list) or not _METHODS.isdisjoint(map(str, methods))
 
 
 class Hosted(Struct, frozen=True, kw_only=True):

@@ -72,7 +72,8 @@ class StreamReader(Protocol):
 class AnswerForm(Struct, frozen=True, kw_only=True):
     """How the answers of one dialect are read."""
 
-    dialect: Dialect
+    dialect: str
+    """Its name, which may be one that only providers speak."""
     reader: Callable[[int], StreamReader]
     """For streams no event of which has more than so many bytes."""
     read: Callable[[bytes], Message]

@@ -5,17 +5,22 @@ from typing import assert_never, cast
 from farthing.config import (
     AnthropicProviderConfig,
     AnyProviderConfig,
+    GeminiProviderConfig,
     OpenAIProviderConfig,
     PluginProviderConfig,
     ResponsesProviderConfig,
+    VertexProviderConfig,
 )
 from farthing.models.providers.anthropic.provider import AnthropicProvider
+from farthing.models.providers.gemini.provider import GeminiProvider
 from farthing.models.providers.host import UNKNOWN_HOST, HostFacts
 from farthing.models.providers.learnt import Lessons
 from farthing.models.providers.openai.provider import OpenAIProvider
 from farthing.models.providers.plugin import PluginProvider
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.providers.responses.provider import ResponsesProvider
+from farthing.models.providers.vertex.claude import VertexClaudeProvider
+from farthing.models.providers.vertex.gemini import VertexGeminiProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import BearerToken, Credentials, Provider, ProviderPlugin
@@ -91,6 +96,13 @@ def make(
         case AnthropicProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
             return AnthropicProvider(name, origin, config, path=path, passage=passage)
+        case GeminiProviderConfig():
+            passage = Passage(config.pass_headers, config.return_headers, config.headers)
+            return GeminiProvider(name, origin, config, path=path, passage=passage)
+        case VertexProviderConfig():
+            passage = Passage(config.pass_headers, config.return_headers, config.headers)
+            of_vertex = VertexGeminiProvider if config.publisher == "google" else VertexClaudeProvider
+            return of_vertex(name, origin, config, path=path, passage=passage, token=_token(credentials))
         case PluginProviderConfig():
             assert plugin is not None, "whoever names a plug-in has opened it"
             passage = Passage(config.pass_headers, config.return_headers, config.headers)

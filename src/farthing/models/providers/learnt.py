@@ -13,6 +13,7 @@ from msgspec import Struct
 from farthing.dialects.chat.fields import FIELDS
 from farthing.dialects.chat.requests.fitting import LIMITS, NOTHING_LEARNT, Learnt, LimitName
 from farthing.errors import ProviderRejected
+from farthing.runtime.redact import without_asked
 from farthing.types import Json, replace
 
 REFUSALS = frozenset({400, 422})
@@ -93,14 +94,18 @@ class Lessons:
 
 def refusal_of(error: ProviderRejected, body: Json) -> Refusal | None:
     """The field of `body` that a refusal names as one that the target does not take; None: it names none, or
-    says something else."""
+    says something else. What it repeats of the request is not its own word: one client must not be able to
+    teach what all others are then refused."""
     if error.upstream_status not in REFUSALS or error.unasked:
         return None
-    said, words = error.said or {}, error.words
-    code = str(said.get("code"))
+    said = error.said or {}
+    code, param = str(said.get("code")), said.get("param")
+    own_names = [name for name in body if name not in FIELDS]
+    words = without_asked(error.words, {**body, "": own_names} if own_names else body)
+    if words is None:  # too long a request to compare
+        words = error.words if code in UNKNOWN and param in body else ""
     if code not in UNKNOWN and not any(phrase in words.lower() for phrase in PHRASES):
         return None
-    param = said.get("param")
     named = [name for name in (param, *_words(words)) if name in FIELDS]
     if "messages" in named and param not in body:
         return None  # of a part of a message, whose fields have names of their own
@@ -110,7 +115,7 @@ def refusal_of(error: ProviderRejected, body: Json) -> Refusal | None:
         return None
     if field not in LIMITS:
         value = body[field]
-        if isinstance(value, str) and value and value in words:
+        if isinstance(value, str) and value and value in error.words:
             return Refusal(field, value=value)
         return None if field in CHOICES and code not in NO_SUCH_FIELD else Refusal(field)
     instead: LimitName = "max_completion_tokens" if field == "max_tokens" else "max_tokens"

@@ -1,7 +1,7 @@
 """What providers of a dialect of their own have in common: what a client of another one says is translated,
 and a client of the same gets what comes as it comes."""
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable, Iterable, Mapping
 from time import time
 
@@ -10,6 +10,7 @@ from farthing.dialects import faults
 from farthing.dialects.chat.answers import answer_writer as chat_answer
 from farthing.dialects.chat.answers.reply import EVENTS, ReplyReader, WholeReply
 from farthing.dialects.chat.usage import UsageForm
+from farthing.dialects.conversation import Message
 from farthing.dialects.events import BadAnswer, ProviderSaid
 from farthing.dialects.splice import REMOVED, Changes, spliced
 from farthing.dialects.told import Told
@@ -55,9 +56,9 @@ class TranslatingProvider(HttpProvider, ABC):
         self._replies = ReplyReader(USAGE, self.in_answer)
         self._translations = Translations(write, config.drop)
 
-    @abstractmethod
-    def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
-        """What reads a streamed reply for a client of the same dialect."""
+    def own_decoder(self, event_bytes_max: int) -> OwnDecoder | None:
+        """What reads a streamed reply for a client of the same dialect; None: no client speaks it."""
+        return None
 
     def is_own(self, prompt: Prompt | None) -> bool:
         """Whether the client reads what comes as it comes."""
@@ -78,7 +79,7 @@ class TranslatingProvider(HttpProvider, ABC):
         if body[:1] != b"{" and body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
             body = self._of_events(body)
         try:
-            message = self.form.read(body)
+            message = self._message(headers, body, prompt)
         except ProviderSaid as error:
             raise self._said(error) from None
         except BadAnswer as error:
@@ -94,13 +95,24 @@ class TranslatingProvider(HttpProvider, ABC):
             reply.own = body
         return reply
 
+    def _message(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None) -> Message:
+        """The answer in a complete reply.
+
+        Raises:
+            BadAnswer: there is none, or an error.
+        """
+        return self.form.read(body)
+
     def _of_events(self, body: bytes) -> bytes:
-        """The whole answer that a stream comes to, which nobody asked for and somebody paid.
+        """The whole answer that a stream comes to, which nobody asked for and somebody paid; the stream
+        itself where the form's own reader knows it.
 
         Raises:
             ProviderError: it is none, or not all of it.
         """
         decoder = self.own_decoder(len(body) + 2)
+        if decoder is None:
+            return body
         try:
             own = [block.own for block in (decoder.feed(body), decoder.end()) if isinstance(block, Told)]
             told = decoder.own_whole(b"".join(own), None) if decoder.ended(1) else None
@@ -118,8 +130,9 @@ class TranslatingProvider(HttpProvider, ABC):
         return said
 
     def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> TranslatingDecoder:
-        if self.is_own(prompt):
-            return self.own_decoder(event_bytes_max)
+        own = self.own_decoder(event_bytes_max) if self.is_own(prompt) else None
+        if own is not None:
+            return own
         return TranslatingDecoder(
             self.form, event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt)
         )

@@ -502,3 +502,18 @@ def test_each_provider_is_asked_and_one_that_refuses_the_key_is_in_no_tier() -> 
     assert chosen.tiers["expensive"].targets == ("openai/gpt-5",)
     assert chosen.providers["openai"].models == ("gpt-5-mini", "gpt-5")
     assert loaded_again(chosen, env) == chosen
+
+
+def test_a_list_of_googles_is_read_without_what_cannot_be_asked_here() -> None:
+    listed = {
+        "models": [
+            {"name": "models/gemini-x", "supportedGenerationMethods": ["generateContent", "countTokens"]},
+            {"name": "models/embedding-x", "supportedGenerationMethods": ["embedContent"]},
+            {"name": "models/veo-x", "supportedGenerationMethods": ["predictLongRunning"]},
+            {"name": 7},
+        ],
+        "nextPageToken": "x",
+    }
+    assert said_by(json.dumps(listed).encode()).models == ("gemini-x", "embedding-x")
+    at_vertex = {"publisherModels": [{"name": "publishers/google/models/gemini-x", "versionId": "1"}]}
+    assert said_by(json.dumps(at_vertex).encode()).models == ("gemini-x",)

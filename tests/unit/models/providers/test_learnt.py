@@ -105,6 +105,33 @@ def test_a_refusal_teaches_the_one_field_that_it_names(
     assert refusal_of(rejected(422, **OPENAI | error), BODY) == refusal
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            {"tool_choice": {"type": "function", "function": {"name": "temperature"}}},
+            "tool 'temperature' is not supported",
+        ),
+        ({"temperature odd": 1}, "unknown field 'temperature odd'"),
+        ({"user": "temperature is not supported"}, "no such user: temperature is not supported"),
+        (
+            {"messages": [{"role": "user", "content": "x" * 70_000 + "temperature is not supported"}]},
+            "temperature is not supported",
+        ),
+    ],
+)
+def test_a_client_cannot_teach_by_what_a_refusal_repeats_of_it(asked: dict[str, Any], said: str) -> None:
+    assert refusal_of(rejected(400, **OPENAI, message=said), {**BODY, **asked}) is None
+
+
+def test_a_long_request_teaches_by_what_is_said_beside_the_words() -> None:
+    long = {**BODY, "messages": [{"role": "user", "content": "x" * 70_000}]}
+    error = rejected(
+        400, **OPENAI, message="Unknown parameter: 'seed'.", param="seed", code="unknown_parameter"
+    )
+    assert refusal_of(error, long) == Refusal("seed")
+
+
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 413, 429, 500])
 def test_another_status_teaches_nothing(status: int) -> None:
     found = failure(

@@ -5,10 +5,26 @@ that was thought, `thinking_blocks` the same with its signatures. A client that 
 came sends them with it, and the provider gets its own reasoning again.
 """
 
-from farthing.dialects.conversation import Block, Message, Reasoning, Refusal, Stop, Text, ToolCall
+from farthing.dialects.conversation import (
+    Block,
+    Image,
+    Inline,
+    Link,
+    Message,
+    Reasoning,
+    Refusal,
+    Stop,
+    Text,
+    ToolCall,
+)
 from farthing.text.lenient_json import write_json
 from farthing.types import Json, Usage
 
+PROOF = "extra_content"
+"""What stands beside a call, for its provider alone, as Google's own endpoint for chat completions tells it:
+clients send it back."""
+TIER = "service_tier"
+"""What of the further fields of an answer stands in a completion too: the tier that ran."""
 FINISHES: dict[Stop, str] = {
     "end": "stop",
     "stop_sequence": "stop",
@@ -41,6 +57,8 @@ def write(
     }
     if message.usage is not None:
         body["usage"] = usage_of(message.usage)
+    if TIER in message.extras:
+        body[TIER] = message.extras[TIER]
     return write_json(body)
 
 
@@ -62,6 +80,9 @@ def message_of(message: Message, legacy_functions: bool = False) -> Json:
             told["function_call"] = calls[0]["function"]
         else:
             told["tool_calls"] = calls
+    images = [image for block in blocks if isinstance(block, Image) and (image := image_of(block))]
+    if images:
+        told["images"] = images
     if any(block.citations for block in texts):
         told["annotations"] = _annotations(texts)
     return told
@@ -101,7 +122,22 @@ def call_of(call: ToolCall, without: str = "{}") -> Json:
     if call.custom:
         return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
     function = {"name": call.name, "arguments": call.arguments or without}
-    return {"id": call.id, "type": "function", "function": function}
+    told: Json = {"id": call.id, "type": "function", "function": function}
+    if PROOF in call.extras:
+        told[PROOF] = call.extras[PROOF]
+    return told
+
+
+def image_of(image: Image) -> Json | None:
+    """An image that the model made, as other gateways tell it beside the text; None: it is only named."""
+    match image.source:
+        case Inline(media_type=media_type, data=data):
+            url = f"data:{media_type};base64,{data}"
+        case Link(url=url):
+            pass
+        case _:
+            return None
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def thinking_block(block: Reasoning, at: int) -> Json:

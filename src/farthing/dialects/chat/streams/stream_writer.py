@@ -11,6 +11,7 @@ from farthing.dialects.chat.answers.answer_writer import (
     annotation_of,
     call_of,
     finish_of,
+    image_of,
     thinking_block,
     usage_of,
 )
@@ -23,6 +24,7 @@ from farthing.dialects.conversation import (
     Counted,
     Ended,
     Event,
+    Image,
     Ping,
     Reasoning,
     ReasoningDelta,
@@ -52,6 +54,7 @@ class ChunkWriter:
         "_cited",
         "_custom",
         "_head",
+        "_images",
         "_legacy",
         "_model",
         "_open",
@@ -84,6 +87,7 @@ class ChunkWriter:
         self._cited: dict[int, list[Json]] = {}
         """Sources of each text that has not ended."""
         self._annotations = 0
+        self._images = 0
         self._usage: Usage | None = None
         self._begin("")
 
@@ -186,6 +190,12 @@ class ChunkWriter:
                 return self._chunk({"thinking_blocks": [told]})
             case Refusal(text=text):
                 return self._chunk({"refusal": text})
+            case Image():
+                image = image_of(block)
+                if image is None:
+                    return b""
+                self._images += 1
+                return self._chunk({"images": [{"index": self._images - 1, **image}]})
             case _:
                 return b""
 

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import msgspec
 
-from farthing.config import AnthropicProviderConfig, ProviderConfig
+from farthing.config import AnthropicProviderConfig, ProviderConfig, VertexProviderConfig
 from farthing.dialects.messages.errors import is_error, read_error
 from farthing.dialects.messages.requests import request_writer
 from farthing.dialects.messages.usage import TOKENS_MAX
@@ -30,9 +30,9 @@ from farthing.models.providers.translated import conversation_of
 from farthing.models.providers.translating import TranslatingProvider, written
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import ALL_SAID, BatchApi, Capabilities, Transport, Unsaid
+from farthing.protocols import ALL_SAID, BatchApi, BearerToken, Capabilities, Transport, Unsaid
 from farthing.text.lenient_json import write_json
-from farthing.types import Operation, Prompt, Target, replace
+from farthing.types import Json, Operation, Prompt, Target, replace
 
 VERSION = "anthropic-version"
 MESSAGES = "/v1/messages"
@@ -60,10 +60,11 @@ class AnthropicProvider(TranslatingProvider):
         self,
         name: str,
         origin: HttpOrigin,
-        config: AnthropicProviderConfig,
+        config: AnthropicProviderConfig | VertexProviderConfig,
         *,
         path: str,
         passage: Passage | None = None,
+        token: BearerToken | None = None,
     ) -> None:
         """`path` is that of its `base_url`, with `/v1` at its end or without.
 
@@ -84,15 +85,17 @@ class AnthropicProvider(TranslatingProvider):
             form=form.MESSAGES,
             write=_anew,
             passage=passage,
+            token=token,
         )
         self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
-        if not config.version.isprintable():
+        version = config.version if isinstance(config, AnthropicProviderConfig) else ""
+        if not version.isprintable():
             raise ValueError(f"provider {name}: its version has characters that HTTP does not allow")
         fixed = VERSION in map(str.lower, config.headers)  # it is among the headers of every call
-        self._version = b"" if fixed else f"{VERSION}: {config.version}\r\n".encode("latin-1")
+        self._version = b"" if fixed or not version else f"{VERSION}: {version}\r\n".encode("latin-1")
         """The line for where the client has not said another."""
         self._heads = {
-            (path, beta): self.head("POST", path + (BETA if beta else ""), JSON)
+            (path, beta): self.lasting_head("POST", path + (BETA if beta else ""), JSON)
             for path in (MESSAGES, COUNT)
             for beta in (False, True)
         }
@@ -168,10 +171,12 @@ class AnthropicProvider(TranslatingProvider):
         sent = self.as_sent(prompt)
         if sent is not None:
             return head, written(sent, edits.counted(sent, target.model))
-        body = {
-            name: value for name, value in self._translations.body(prompt, target).items() if name in COUNTED
-        }
-        return head, write_json(body)
+        return head, write_json(self.counted_of(prompt, target))
+
+    def counted_of(self, prompt: Prompt, target: Target) -> Json:
+        """A request that was translated, as its counting takes it."""
+        body = self._translations.body(prompt, target)
+        return {name: value for name, value in body.items() if name in COUNTED}
 
     def counted(self, body: bytes) -> int:
         try:

@@ -1,0 +1,38 @@
+"""What is noted while a conversation is written for Gemini: what it cannot be told, and why."""
+
+from typing import Any
+
+from farthing.dialects.conversation import Conversation
+from farthing.dialects.gemini.models import abilities
+from farthing.dialects.responses.fields import NAMES
+
+_MARK = "cache_control"
+
+
+class Notes:
+    """Of one request to one model."""
+
+    __slots__ = ("abilities", "model", "reasons", "said", "unsaid", "yielded")
+
+    def __init__(self, conversation: Conversation, model: str) -> None:
+        self.said = conversation
+        self.model = model
+        self.abilities = abilities(model)
+        self.unsaid: list[str] = []
+        """Names of the client's fields that the model cannot be told."""
+        self.yielded: list[str] = []
+        """Names of those that gave way to others."""
+        self.reasons: dict[str, str] = {}
+        """Why a name of `unsaid` is there, and what helps."""
+
+    def lacks(self, name: str, reason: str) -> None:
+        self.unsaid.append(name)
+        self.reasons.setdefault(name, reason)
+
+    def give_way(self, name: str) -> None:
+        self.yielded.append(name)
+
+    def marked(self, mark: Any) -> None:
+        """Note a mark for a prefix cache: Gemini caches by itself, or what was uploaded to it before."""
+        if mark is not None:
+            self.yielded.append(NAMES[_MARK] if self.said.dialect == "responses" else _MARK)
