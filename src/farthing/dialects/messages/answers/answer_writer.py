@@ -12,6 +12,7 @@ block: sent back in a history it would be refused.
 from typing import Any
 
 from farthing.dialects.call_ids import valid_id
+from farthing.dialects.call_inputs import input_of
 from farthing.dialects.conversation import (
     Block,
     Message,
@@ -22,7 +23,6 @@ from farthing.dialects.conversation import (
     Text,
     ToolCall,
 )
-from farthing.dialects.messages.requests.turns import input_of
 from farthing.dialects.tool_names import long_name
 from farthing.text.lenient_json import any_json, write_json
 from farthing.types import Json, Usage

@@ -1,10 +1,9 @@
 """The turns of a conversation as the `messages` of Messages, and its instructions as `system`."""
 
-import re
-from itertools import accumulate
 from typing import Any
 
 from farthing.dialects.call_ids import valid_id
+from farthing.dialects.call_inputs import InputReader
 from farthing.dialects.conversation import (
     Audio,
     Block,
@@ -27,18 +26,12 @@ from farthing.dialects.conversation import (
 from farthing.dialects.messages.citations import without_unsigned
 from farthing.dialects.messages.requests.notes import Notes, marked
 from farthing.dialects.proofs import is_signed
-from farthing.text.lenient_json import NotJson, read_json
 from farthing.types import Json
 
-DEPTH_MAX = 200  # of the arguments of a call; more is no call that a tool was made for
-VALUES_MAX = 100_000  # in the arguments of all calls together, which the bounds of a body see as texts
 PLACEHOLDER = "."
 """What a user says where the conversation begins with an answer, or holds instructions alone, or where the
 model would go on with an answer that it is not to go on with: Messages wants a user first and last, and words
 that say something."""
-_BRACKETS = re.compile(r"[\[\]{}]")
-_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _UNMARKED = ("thinking", "redacted_thinking")
 """Blocks on which a mark for the prefix cache is refused."""
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
@@ -51,13 +44,13 @@ class TurnWriter:
         "_again",
         "_held",
         "_ids",
+        "_inputs",
         "_messages",
         "_mixed",
         "_notes",
         "_open",
         "_own",
         "_used",
-        "_values_left",
     )
 
     def __init__(self, notes: Notes) -> None:
@@ -76,7 +69,7 @@ class TurnWriter:
         self._open: set[str] = set()
         """Calls of the last answer that have no result yet: nothing may come between."""
         self._held: list[Turn] = []
-        self._values_left = VALUES_MAX
+        self._inputs = InputReader()
 
     def system(self, turns: tuple[Turn, ...]) -> list[Json]:
         """The instructions that stand before all else."""
@@ -341,22 +334,12 @@ class TurnWriter:
 
     def _call(self, call: ToolCall) -> Json:
         self._open.add(call.id)
-        given = {"input": call.arguments} if call.custom else self._input(call.arguments)
+        given = {"input": call.arguments} if call.custom else self._inputs.read(call.arguments)
         written: Json = {"type": "tool_use", "id": self._new_id(call.id), "name": call.name, "input": given}
         if call.cache is not None:
             written["cache_control"] = call.cache
         self._unknown(call.extras)
         return self._more(written, call.extras)
-
-    def _input(self, arguments: str) -> Json:
-        """As `input_of`; what has more values than are left for all calls is told as a text."""
-        values = _values_at_most(arguments)
-        if values > self._values_left:
-            values = _values_at_most(_STRINGS.sub("", arguments))
-            if values > self._values_left:
-                return {"INVALID_JSON": arguments}
-        self._values_left -= values
-        return input_of(arguments)
 
     def _result(self, result: ToolResult) -> Json:
         self._open.discard(result.call_id)
@@ -403,29 +386,3 @@ class TurnWriter:
         if block.get("type") != "tool_result":
             return len(self._used) + 1
         return self._used.get(block.get("tool_use_id", ""), len(self._used))
-
-
-def input_of(arguments: str) -> Json:
-    """The input of a call. Arguments that are no JSON object go under `INVALID_JSON`, as the provider's
-    documentation wants it, so that the model sees what it wrote."""
-    if not arguments or arguments.isspace() or arguments == "null":
-        return {}
-    if arguments.count("{") + arguments.count("[") <= DEPTH_MAX or not _is_deep(arguments):
-        try:
-            value = read_json(arguments.encode("utf-8", "surrogatepass"))
-        except NotJson:
-            value = None
-        if value.__class__ is dict:
-            return value
-    return {"INVALID_JSON": arguments}
-
-
-def _values_at_most(text: str) -> int:
-    """More values a JSON text cannot have: each is the first of its list or object, or follows a comma."""
-    return text.count(",") + text.count("[") + text.count("{")
-
-
-def _is_deep(text: str) -> bool:
-    """Whether brackets stand deeper than `DEPTH_MAX`."""
-    brackets = _BRACKETS.findall(_STRINGS.sub("", text))
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > DEPTH_MAX
