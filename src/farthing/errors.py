@@ -428,6 +428,8 @@ class KeyRejected(ProviderRejected):
 
     told = ""
     """The provider's code for it, for the log alone; empty when it gave none."""
+    renewed = False
+    """It was credentials that expire, and others are fetched for the next call."""
 
 
 class NoProviderLeft(FarthingError):

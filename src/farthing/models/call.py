@@ -95,6 +95,7 @@ class CallResult:
     __slots__ = (
         "attempt",
         "capped_by",
+        "credentials",
         "ended_s",
         "health",
         "held_ms",
@@ -114,6 +115,8 @@ class CallResult:
         self.health = health
         self.capped_by = capped_by
         """The limit of the endpoint that set its output cap; None when none did."""
+        self.credentials: int | None = None
+        """The number of those it was made with; None: a fixed key, or none yet."""
         self.reply: Reply | None = None
         self.stream: Stream | None = None
         self.ended_s: float | None = None
@@ -238,7 +241,7 @@ class Caller:
                     if error.unasked:
                         call.receipt.skipped[target.name] = error.code
                         break
-                    once_more = not again and stale(error, attempts[-1]) and len(attempts) < attempts_max
+                    once_more = not again and _at_once(error, attempts[-1]) and len(attempts) < attempts_max
                     if not once_more or health.cooldown_s() > 0 or not health.may_retry():
                         break
                     again = True
@@ -411,7 +414,11 @@ class Caller:
         """
         attempt, target, health, hold = result.attempt, result.target, result.health, call.hold
         error.target = target.name
-        self._unsay(error, attempt, self._providers[target.provider].redact)
+        provider = self._providers[target.provider]
+        self._unsay(error, attempt, provider.redact)
+        if provider.credentials is not None and isinstance(error, KeyRejected):
+            renews = result.credentials is not None and provider.credentials.refused(result.credentials)
+            error.renewed = renews
         attempt.error = error.code
         if attempt.status is None:  # else it failed after its head had come
             attempt.status = error.upstream_status
@@ -500,6 +507,8 @@ class Caller:
         request = call.request
         if request.operation == "embeddings" and await self._in_parts(result, call, prompt, within_s):
             return
+        if provider.credentials is not None:
+            result.credentials = await provider.credentials.ready(within_s)
         head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
         began_s = self._clock()
         exchange = await self._transport.send(
@@ -557,6 +566,8 @@ class Caller:
         entries: list[bytes] = []
         for part in parts:
             asked = replace(prompt, body=part)
+            if provider.credentials is not None:
+                result.credentials = await provider.credentials.ready(max(0.0, end_s - self._clock()))
             head, body = provider.encode(asked, target, request.operation, request.id, request.passed)
             left_s = max(0.0, end_s - self._clock())
             exchange = await self._transport.send(
@@ -593,7 +604,7 @@ class Caller:
     def _tell_of_key(self, target: Target, error: ProviderError) -> None:
         """Log that a provider rejected its key. Otherwise nobody might notice, since another target answers
         or the client sees only part of the reason."""
-        if isinstance(error, KeyRejected) and self._tells.again(target.provider):
+        if isinstance(error, KeyRejected) and not error.renewed and self._tells.again(target.provider):
             said = f"; its code is {error.told}" if error.told else ""
             log.warning("%s (%s)%s", error, target.name, said)
 
@@ -674,6 +685,11 @@ class Caller:
                 passes=usage.passes and (*usage.passes, estimated_pass(usage, tokens, said)),
             )
         book(result.attempt, result.target, usage)
+
+
+def _at_once(error: ProviderError, attempt: Attempt) -> bool:
+    """Whether the same call may well succeed now: it did not arrive, or its credentials are replaced."""
+    return stale(error, attempt) or (isinstance(error, KeyRejected) and error.renewed)
 
 
 def _in_brief(error: ProviderError) -> str:

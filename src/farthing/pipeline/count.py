@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from farthing.brain.compose import compose
-from farthing.errors import FarthingError, NoProviderLeft, ProviderError, ProviderRejected, forget_frames
+from farthing.errors import (
+    FarthingError,
+    KeyRejected,
+    NoProviderLeft,
+    ProviderError,
+    ProviderRejected,
+    forget_frames,
+)
 from farthing.evaluation.guard import guard_request
 from farthing.pipeline.optional import optional
 from farthing.pipeline.steps import Steps
@@ -103,6 +110,8 @@ class PromptCounter:
         """Raises:
         ProviderError: it tells no count. InvalidRequest: the request cannot be written for it.
         """
+        credentials = provider.credentials
+        number = 0 if credentials is None else await credentials.ready(COUNT_S)
         call = provider.count_call(prompt, target, request.id, request.passed)
         if call is None:
             return None
@@ -112,4 +121,6 @@ class PromptCounter:
             return provider.counted(body)
         error: ProviderError = provider.failure(exchange.status, exchange.headers, body)
         error.returned, _ = provider.down(exchange.headers, request.id)
+        if credentials is not None and isinstance(error, KeyRejected):
+            credentials.refused(number)
         raise error

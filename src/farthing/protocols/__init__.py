@@ -24,6 +24,7 @@ from farthing.protocols.brain import (
     Verifier,
 )
 from farthing.protocols.contract import Contract, Hold
+from farthing.protocols.credentials import AwsCredentials, BearerToken, Credentials, SigningKeys
 from farthing.protocols.edge import Sink
 from farthing.protocols.evaluation import (
     AnswerCheck,
@@ -74,15 +75,18 @@ __all__ = [
     "AnswerJudge",
     "Ask",
     "AsyncGuardrail",
+    "AwsCredentials",
     "Balance",
     "BatchApi",
     "BatchState",
+    "BearerToken",
     "Budget",
     "CacheAdmin",
     "Capabilities",
     "Classifier",
     "Confirmer",
     "Contract",
+    "Credentials",
     "Embedder",
     "Exchange",
     "Guardrail",
@@ -114,6 +118,7 @@ __all__ = [
     "Router",
     "RouterPlugin",
     "SemanticCache",
+    "SigningKeys",
     "Sink",
     "StateStore",
     "StoredResponse",

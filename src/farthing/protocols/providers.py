@@ -8,6 +8,7 @@ from msgspec import Struct
 from farthing.config import ProviderConfig
 from farthing.dialects.chat.embedded import ANY_INPUTS, InputsMax
 from farthing.errors import ProviderError
+from farthing.protocols.credentials import Credentials
 from farthing.protocols.transport import Transport
 from farthing.runtime.redact import Redactor
 from farthing.types import (
@@ -253,6 +254,9 @@ class Provider(Protocol):  # models/providers: openai | anthropic
     capabilities: Capabilities
     redact: Redactor
     """Knows the secrets that nothing it says may repeat."""
+    credentials: Credentials | None
+    """Whoever calls it awaits their `ready` before the head is written, and tells them if it refuses them.
+    None: its key is fixed, or it has none."""
 
     @property
     def origin(self) -> Any:

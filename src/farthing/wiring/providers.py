@@ -193,6 +193,8 @@ async def asked(provider: Provider, transport: Transport) -> Said:
     """The provider's answer to a request for its models, within `ASK_S` seconds. Never raises."""
     try:
         async with asyncio.timeout(ASK_S):
+            credentials = provider.credentials
+            number = 0 if credentials is None else await credentials.ready(ASK_S)
             head = provider.list_head()
             exchange = await transport.send(provider.origin, head, b"", first_byte_s=ASK_S, whole=True)
             body = await exchange.read(LIST_BYTES_MAX)
@@ -201,6 +203,8 @@ async def asked(provider: Provider, transport: Transport) -> Said:
     except FarthingError as error:
         return Said(why=str(error)[:WHY_CHARS_MAX])
     if exchange.status == 401:
+        if credentials is not None:
+            credentials.refused(number)
         return Said(refused=True, why="401")
     if exchange.status != 200:
         return Said(why=f"status {exchange.status}")

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from farthing.config import CallConfig
 from farthing.dialects.chat.usage import read_usage
-from farthing.errors import ProviderError, StoreError
+from farthing.errors import KeyRejected, ProviderError, StoreError
 from farthing.models.embed.batching import Asked, Batcher
 from farthing.models.embed.session import require
 from farthing.models.health import Health
@@ -136,6 +136,8 @@ class RemoteEmbedder:
         """
         self._calls += 1
         provider = self._provider
+        credentials = provider.credentials
+        number = 0 if credentials is None else await credentials.ready(self._timeout_s)
         head, body = provider.encode(self._prompt(texts), self._target, "embeddings", f"embed-{self._calls}")
         exchange = await self._transport.send(
             provider.origin, head, body, first_byte_s=self._timeout_s, whole=True
@@ -143,7 +145,10 @@ class RemoteEmbedder:
         bytes_max = len(texts) * self.dims * REPLY_BYTES_PER_DIM + REPLY_BYTES_MORE
         reply = await exchange.read(bytes_max)
         if exchange.status != 200:
-            raise provider.failure(exchange.status, exchange.headers, reply)
+            error = provider.failure(exchange.status, exchange.headers, reply)
+            if credentials is not None and isinstance(error, KeyRejected):
+                credentials.refused(number)
+            raise error
         provider.whole(exchange.headers, reply)  # says what is wrong with one that is no answer at all
         return reply
 

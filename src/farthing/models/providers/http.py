@@ -8,6 +8,7 @@ from farthing.errors import ProviderError
 from farthing.models.providers import failures
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import OF_MESSAGES, Passage
+from farthing.protocols import BearerToken, Credentials
 from farthing.runtime.redact import Redactor
 from farthing.types import Prompt
 
@@ -40,9 +41,10 @@ class HttpProvider:
         key_lines: Iterable[str],
         passage: Passage | None = None,
         query: str = "",
+        token: BearerToken | None = None,
     ) -> None:
         """`path` is that of its `base_url`. `key_lines`: the header lines that carry the key; none where it
-        has none. `query`: what every call has behind its path.
+        has none. `query`: what every call has behind its path. `token` is what it has in place of a key.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -53,6 +55,8 @@ class HttpProvider:
         self.passage = Passage() if passage is None else passage
         self.redact = Redactor(() if api_key is None else (api_key,))
         """Knows what no error may repeat."""
+        self.credentials: Credentials | None = token
+        self._token = token
         self._own_key = b"\0" if not api_key else api_key.encode()  # no line of a head holds a NUL
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
         if origin.port != (443 if origin.tls else 80):
@@ -72,6 +76,18 @@ class HttpProvider:
     def head(self, method: str, suffix: str, content_type: str | None = None, *, without: str = "") -> bytes:
         """Request line and headers of a call of one of its interfaces, with our key, without content-length
         and the blank line. `without`: what to take off the end of its path before `suffix` is added."""
+        return self.lasting_head(method, suffix, content_type, without=without) + self.token_line
+
+    @property
+    def token_line(self) -> bytes:
+        """The header line with the token that is held now; empty where the key is fixed."""
+        token = self._token
+        return b"" if token is None else token.line
+
+    def lasting_head(
+        self, method: str, suffix: str, content_type: str | None = None, *, without: str = ""
+    ) -> bytes:
+        """As `head`, without a token, which changes."""
         path = f"{self._path.removesuffix(without)}{suffix}"
         if self._query and "api-version=" not in suffix:
             path += f"{'&' if '?' in suffix else '?'}{self._query}"

@@ -17,7 +17,7 @@ from farthing.models.providers.responses.makers import Makers
 from farthing.models.providers.responses.provider import ResponsesProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import Provider, ProviderPlugin
+from farthing.protocols import BearerToken, Provider, ProviderPlugin
 
 OPENAI_HOST = "api.openai.com"
 AZURE_HOSTS = ".openai.azure.com"
@@ -35,9 +35,11 @@ def make(
     host: HostFacts = UNKNOWN_HOST,
     plugin: ProviderPlugin | None = None,
     makers: Makers | None = None,
+    token: BearerToken | None = None,
 ) -> Provider:
     """The provider called `name` at `origin`; `path` is that of its `base_url`, `plugin` what knows its
-    dialect where that is none of ours, `makers` what remembers whose encrypted content is.
+    dialect where that is none of ours, `makers` what remembers whose encrypted content is,
+    `token` what it is asked with in place of a key.
 
     Raises:
         ValueError: a header has characters that HTTP does not allow.
@@ -50,13 +52,22 @@ def make(
                 below = path.partition(DEPLOYMENTS)
                 path_of_responses = f"{below[0]}/v1" if below[1] else path
                 native = ResponsesProvider(
-                    name, origin, config, path=path_of_responses, passage=passage, host=host, makers=makers
+                    name,
+                    origin,
+                    config,
+                    path=path_of_responses,
+                    passage=passage,
+                    host=host,
+                    makers=makers,
+                    token=token,
                 )
-            return OpenAIProvider(name, origin, config, path=path, passage=passage, host=host, native=native)
+            return OpenAIProvider(
+                name, origin, config, path=path, passage=passage, host=host, native=native, token=token
+            )
         case ResponsesProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
             return ResponsesProvider(
-                name, origin, config, path=path, passage=passage, host=host, makers=makers
+                name, origin, config, path=path, passage=passage, host=host, makers=makers, token=token
             )
         case AnthropicProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)

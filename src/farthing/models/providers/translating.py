@@ -21,6 +21,7 @@ from farthing.models.providers.own import OwnDecoder
 from farthing.models.providers.translated import Translations
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
+from farthing.protocols import BearerToken
 from farthing.text.lenient_json import BOM, write_json
 from farthing.types import Prompt, Sent, Target
 
@@ -42,13 +43,14 @@ class TranslatingProvider(HttpProvider, ABC):
         form: AnswerForm,
         write: Callable[[Prompt, Target], Written],
         passage: Passage | None = None,
+        token: BearerToken | None = None,
     ) -> None:
         """As `HttpProvider`. `write` writes a request that is not passed on as it was sent.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
-        super().__init__(name, origin, config, path=path, key_lines=key_lines, passage=passage)
+        super().__init__(name, origin, config, path=path, key_lines=key_lines, passage=passage, token=token)
         self.form = form
         self._replies = ReplyReader(USAGE, self.in_answer)
         self._translations = Translations(write, config.drop)

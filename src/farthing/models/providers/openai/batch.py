@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from farthing.config import ProviderConfig
 from farthing.dialects.chat.usage import UsageForm
-from farthing.errors import ProviderUnavailable
+from farthing.errors import KeyRejected, ProviderUnavailable
 from farthing.models.providers.http import JSON
 from farthing.models.providers.openai.batch_file import ENDPOINT, outcomes, question_line, upload_form
 from farthing.protocols import BatchState, Outcome, Provider, Transport
@@ -148,11 +148,16 @@ class OpenAIBatch:
         bytes_max: int = REPLY_BYTES_MAX,
     ) -> bytes:
         provider = self._provider
+        credentials = provider.credentials
+        number = 0 if credentials is None else await credentials.ready(within_s)
         head = b"%bx-request-id: %b\r\n" % (provider.head(method, suffix, content_type), request_id.encode())
         exchange = await self._transport.send(provider.origin, head, body, first_byte_s=within_s, whole=True)
         reply = await exchange.read(bytes_max)
         if exchange.status != 200:
-            raise provider.failure(exchange.status, exchange.headers, reply)
+            error = provider.failure(exchange.status, exchange.headers, reply)
+            if credentials is not None and isinstance(error, KeyRejected):
+                credentials.refused(number)
+            raise error
         return reply
 
 

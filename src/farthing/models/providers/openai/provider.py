@@ -35,6 +35,7 @@ from farthing.models.transport.passage import Passage
 from farthing.protocols import (
     ALL_SAID,
     BatchApi,
+    BearerToken,
     Capabilities,
     Reply,
     StreamDecoder,
@@ -65,6 +66,7 @@ class OpenAIProvider(HttpProvider):
         passage: Passage | None = None,
         host: HostFacts = UNKNOWN_HOST,
         native: ResponsesProvider | None = None,
+        token: BearerToken | None = None,
     ) -> None:
         """`path` is that of its `base_url`. `native` speaks Responses with it for clients that do; None: it
         knows chat completions alone.
@@ -80,6 +82,7 @@ class OpenAIProvider(HttpProvider):
             key_lines=key_lines(config.api_key, config.auth),
             passage=passage,
             query=f"api-version={quote(config.api_version, safe='')}" if config.api_version else "",
+            token=token,
         )
         self._by_path = MODEL_IN_PATH in path
         if self._by_path and config.batch:
@@ -100,7 +103,7 @@ class OpenAIProvider(HttpProvider):
         self._replies = ReplyReader(host.usage_form, self.in_answer)
         self._translations = Translations(_lowered, config.drop)
         self._heads = {
-            operation: self.head("POST", suffix, JSON) + b"x-request-id: "
+            operation: self.lasting_head("POST", suffix, JSON) + b"x-request-id: "
             for operation, suffix in PATHS.items()
         }
 
@@ -148,7 +151,7 @@ class OpenAIProvider(HttpProvider):
             body["stream"] = True
             if self._include_usage:
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        head = b"%b%b\r\n" % (self._heads[operation], request_id.encode())
+        head = b"%b%b\r\n%b" % (self._heads[operation], request_id.encode(), self.token_line)
         if self._by_path:
             head = _for_model(head, target.model)
         if passed:

@@ -33,7 +33,7 @@ from farthing.models.providers.translated import conversation_of
 from farthing.models.providers.translating import TranslatingProvider, written
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import BatchApi, Capabilities, Transport, Unsaid
+from farthing.protocols import BatchApi, BearerToken, Capabilities, Transport, Unsaid
 from farthing.text.lenient_json import any_json, write_json
 from farthing.types import Json, Operation, Prompt, Sent, Target, replace
 
@@ -81,6 +81,7 @@ class ResponsesProvider(TranslatingProvider):
         passage: Passage | None = None,
         host: HostFacts = UNKNOWN_HOST,
         makers: Makers | None = None,
+        token: BearerToken | None = None,
     ) -> None:
         """`path` is that of its `base_url`. `makers` remembers whose encrypted content is.
 
@@ -103,13 +104,15 @@ class ResponsesProvider(TranslatingProvider):
             ),
             write=self._anew,
             passage=passage,
+            token=token,
         )
         self.capabilities = Capabilities(
             operations=frozenset({"chat"}), output_tokens_min=OUTPUT_TOKENS_MIN, counts_tokens=True
         )
         self._list_from = host.list_from
         self._heads = {
-            path: self.head("POST", path, JSON) + b"x-request-id: " for path in (RESPONSES, COMPACT, COUNT)
+            path: self.lasting_head("POST", path, JSON) + b"x-request-id: "
+            for path in (RESPONSES, COMPACT, COUNT)
         }
         self._input: tuple[Sent, edits.Input] | None = None
         """The last items that were looked at: each request is asked for what cannot be said of it just
@@ -152,7 +155,7 @@ class ResponsesProvider(TranslatingProvider):
         return self._head(path, prompt, request_id, passed), written(sent, changed)
 
     def _head(self, path: str, prompt: Prompt, request_id: str, passed: tuple[tuple[str, str], ...]) -> bytes:
-        head = b"%b%b\r\n" % (self._heads[path], request_id.encode())
+        head = b"%b%b\r\n%b" % (self._heads[path], request_id.encode(), self.token_line)
         return head + self.passage.up(passed, without_of(prompt)) if passed else head
 
     def _items(self, sent: Sent) -> edits.Input:
