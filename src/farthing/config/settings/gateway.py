@@ -608,6 +608,57 @@ class ResponsesProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_fie
     """As of any provider. Models that reason take no sampling parameters; others are told them."""
 
 
+BEDROCK_KEYS = ("ABSK", "bedrock-api-key-")
+"""How the API keys of Bedrock begin, those that last and those that do not."""
+
+
+class BedrockProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="bedrock"):
+    """Amazon Bedrock in one region: Converse, and Messages for Claude."""
+
+    region: str
+    """As `us-east-1`: calls are signed for it."""
+    base_url: str = ""
+    """None: `https://bedrock-runtime.REGION.amazonaws.com`."""
+    auth: Literal["aws", "bearer", "none"] | None = None
+    """`aws` signs each call with keys of AWS; `bearer` sends `api_key`, an API key of Bedrock. None: `bearer`
+    with such a key, else `aws`."""
+    betas: tuple[str, ...] | None = None
+    """Betas of Messages (`anthropic-beta`) that go up to Claude where a client asks for them. None: those that
+    Bedrock documents. It refuses requests with any other."""
+    drop: tuple[str, ...] = (
+        "messages.name",
+        "seed",
+        "store",
+        "metadata",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "user",
+        "verbosity",
+        "temperature",
+        "top_p",
+        "top_k",
+    )
+    """As of any provider. What a model does not take differs by its maker."""
+
+    def __post_init__(self) -> None:
+        if not self.base_url:
+            url = f"https://bedrock-runtime.{self.region}.{aws_domain(self.region)}"
+            msgspec.structs.force_setattr(self, "base_url", url)
+
+    @property
+    def signs(self) -> bool:
+        """Whether calls are signed with keys of AWS."""
+        if self.auth is not None:
+            return self.auth == "aws"
+        return self.api_key is None or not self.api_key.value.startswith(BEDROCK_KEYS)
+
+
+def aws_domain(region: str) -> str:
+    """The domain that the names of AWS's endpoints in `region` end in."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+
+
 class PluginProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="plugin"):
     """A provider whose dialect a plug-in knows."""
 
@@ -618,7 +669,11 @@ class PluginProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
 
 
 AnyProviderConfig = (
-    OpenAIProviderConfig | AnthropicProviderConfig | ResponsesProviderConfig | PluginProviderConfig
+    OpenAIProviderConfig
+    | AnthropicProviderConfig
+    | ResponsesProviderConfig
+    | BedrockProviderConfig
+    | PluginProviderConfig
 )
 
 
