@@ -12,6 +12,7 @@ import msgspec
 from farthing.config.settings import providers
 from farthing.config.settings.aliases import AUTO, ENDPOINT_PREFIX, alias_faults, fault_of_name
 from farthing.config.settings.cascade import ConsistencyCheckConfig, JudgeCheckConfig, LogprobsCheckConfig
+from farthing.config.settings.credentials import FETCHED
 from farthing.config.settings.gateway import (
     DEFAULT_RULES,
     Config,
@@ -180,6 +181,14 @@ class Checks:
                 )
             if provider.auth == "none" and provider.api_key is not None:
                 yield (*here, "api_key"), 'would never be sent with auth = "none"; remove one of the two'
+            if provider.auth in FETCHED and provider.api_key is not None:
+                yield (
+                    (*here, "api_key"),
+                    f'would never be sent with auth = "{provider.auth}"; remove one of the two',
+                )
+            for table in FETCHED:
+                if getattr(provider, table, None) is not None and provider.auth != table:
+                    yield (*here, table), f'is not used without auth = "{table}"; write that beside it'
             yield from self._headers(provider, (*here, "headers"))
             yield from providers.faults_of(provider, here)
 

@@ -7,9 +7,11 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from farthing.config.settings.gateway import Config
+from farthing.config.settings.gateway import Config, ProviderConfig
 from farthing.config.settings.options import Options
 from farthing.config.settings.proxy import NO_PROXY
+from farthing.config.settings.secret import Secret
+from farthing.config.settings.table import Table
 
 CONCEALED = "[secret]"
 PROXIES = ("https_proxy", "http_proxy", "all_proxy")
@@ -25,6 +27,7 @@ def secrets_of(config: Config, env: Mapping[str, str]) -> tuple[list[str], list[
     for provider in config.providers.values():
         if provider.api_key is not None:
             found.append(provider.api_key.value)
+        found += _nested(provider)
         found += (text for name, text in provider.headers.items() if _OF_A_SECRET.search(name))
         if provider.proxy is not None and provider.proxy.value.lower() != NO_PROXY:
             found += _of_url(provider.proxy.value)
@@ -33,6 +36,14 @@ def secrets_of(config: Config, env: Mapping[str, str]) -> tuple[list[str], list[
     for name in (*PROXIES, *map(str.upper, PROXIES)):
         found += _of_url(env.get(name, ""))
     return found, [key.digest for key in config.keys if key.digest is not None]
+
+
+def _nested(provider: ProviderConfig) -> Iterator[str]:
+    """The secrets in the tables of a provider's table."""
+    for table in (getattr(provider, name) for name in provider.__struct_fields__):
+        if isinstance(table, Table):
+            fields = (getattr(table, name) for name in table.__struct_fields__)
+            yield from (field.value for field in fields if isinstance(field, Secret))
 
 
 def concealed(config: Config) -> Config:

@@ -241,8 +241,7 @@ class Caller:
                     if error.unasked:
                         call.receipt.skipped[target.name] = error.code
                         break
-                    once_more = not again and _at_once(error, attempts[-1]) and len(attempts) < attempts_max
-                    if not once_more or health.cooldown_s() > 0 or not health.may_retry():
+                    if again or len(attempts) >= attempts_max or not _at_once(error, attempts[-1], health):
                         break
                     again = True
                 except ContractExceeded as error:
@@ -687,9 +686,14 @@ class Caller:
         book(result.attempt, result.target, usage)
 
 
-def _at_once(error: ProviderError, attempt: Attempt) -> bool:
-    """Whether the same call may well succeed now: it did not arrive, or its credentials are replaced."""
-    return stale(error, attempt) or (isinstance(error, KeyRejected) and error.renewed)
+def _at_once(error: ProviderError, attempt: Attempt, health: Health) -> bool:
+    """Whether the same call may well succeed now, and may be made: it did not arrive, or its credentials are
+    replaced. The latter happens seldom, to all requests at once, and takes nothing from the retry budget."""
+    if health.cooldown_s() > 0:
+        return False
+    if isinstance(error, KeyRejected) and error.renewed:
+        return True
+    return stale(error, attempt) and health.may_retry()
 
 
 def _in_brief(error: ProviderError) -> str:

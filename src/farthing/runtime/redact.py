@@ -21,6 +21,7 @@ PART_CHARS = 8
 HELD_CHARS = 16  # of a secret, in a row, that a word holds
 OUR_NAME = "farthing"  # keys have it in their names, and so have our files and variables
 FORMER_MAX = 500  # secrets, and keys of clients, of configurations that are gone
+ISSUED_MAX = 64  # tokens and keys that expire: a day's of several providers
 FORM_CHARS = 6  # by which one in base64 or hexadecimal is looked for; none is shorter
 TEXT_CHARS_MAX = 65_536  # longer ones are cut: an error body has no more
 DEPTH_MAX = 32  # of an object; what lies deeper is left out
@@ -59,8 +60,11 @@ class Redactor:
         """`digest` is the function that computed `digests`, by which clients' keys are recognised."""
         self._digest = digest
         self._digests: dict[str, None] = {}
-        self._exact: tuple[str, ...] = ()
+        self._lasting: tuple[str, ...] = ()
         """Those that are configured last."""
+        self._issued: dict[str, None] = {}
+        """Those that were issued, and expire."""
+        self._exact: tuple[str, ...] = ()
         self._whole: tuple[str, ...] = ()
         """Those that are not found by their parts. In lower case: providers print them as they like."""
         self._parts: frozenset[str] = frozenset()
@@ -77,10 +81,24 @@ class Redactor:
         """Replace the secrets to remove. The last `FORMER_MAX` earlier ones are still removed, since requests
         in progress may have begun with them."""
         now = dict.fromkeys(one for one in secrets if len(one) >= SECRET_CHARS_MIN)
-        self._exact = (*[one for one in self._exact if one not in now][-FORMER_MAX:], *now)
+        self._lasting = (*[one for one in self._lasting if one not in now][-FORMER_MAX:], *now)
         keys = dict.fromkeys(digests)
         former = [one for one in self._digests if one not in keys][-FORMER_MAX:]
         self._digests = {**dict.fromkeys(former), **keys}
+        self._index()
+
+    def learn_issued(self, secret: str) -> None:
+        """Another secret to remove, one that expires: the last `ISSUED_MAX` of them are removed."""
+        if len(secret) < SECRET_CHARS_MIN or secret in self._issued:
+            return
+        self._issued[secret] = None
+        while len(self._issued) > ISSUED_MAX:
+            del self._issued[next(iter(self._issued))]
+        self._index()
+
+    def _index(self) -> None:
+        """Prepare what texts are searched by."""
+        self._exact = tuple({**dict.fromkeys(self._lasting), **self._issued})
         forms: dict[str, list[str]] = {}
         for form in {form for one in self._exact for form in _forms(one)}:
             forms.setdefault(form[:FORM_CHARS], []).append(form)

@@ -98,6 +98,7 @@ from farthing.stores.responses.sqlite import SqliteResponses
 from farthing.stores.user_key import user_key
 from farthing.types import Endpoint, Request, Target, Tenant, Terms, replace
 from farthing.wiring.cascade import CascadeParts, build_cascades, cascaded
+from farthing.wiring.credentials import CredentialsParts
 from farthing.wiring.foreign import ForeignGuardrail, ForeignRetriever, ForeignStore
 from farthing.wiring.plugins import Plugins, named
 from farthing.wiring.providers import (
@@ -110,6 +111,7 @@ from farthing.wiring.providers import (
     list_named,
     only_with,
     passed_names,
+    reach_issuer,
 )
 from farthing.wiring.quality import QualityParts, build_inspector
 from farthing.wiring.routing import RouterContext, RoutingParts, build_scoring
@@ -153,6 +155,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """None: nothing is learned about answers."""
     plugins: Plugins = msgspec.field(default_factory=Plugins)
     tokens: TokenParts = msgspec.field(default_factory=TokenParts)
+    credentials: CredentialsParts
     makers: Makers = msgspec.field(default_factory=Makers)
     """Whose encrypted content clients carry."""
 
@@ -195,9 +198,12 @@ def open_parts(
     tokens.warm(config)
     segments = SegmentLedger(config.ledger.path or state_dir / "ledger", config.ledger)
     ledger = MeteredLedger(segments, metrics)
+    transport = Http1Transport(loop, turn)
+    redact = Redactor(digest=configuration.key_digest) if redact is None else redact
     parts = Parts(
         ledger=ledger,
-        transport=Http1Transport(loop, turn),
+        transport=transport,
+        credentials=CredentialsParts(transport, redact, reach_issuer),
         store=build_store(config, state_dir, plugins),
         responses=build_responses(config, state_dir),
         plugins=plugins,
@@ -207,7 +213,7 @@ def open_parts(
         health={},
         user_key=user_key(state_dir),
         jobs=jobs,
-        redact=Redactor(digest=configuration.key_digest) if redact is None else redact,
+        redact=redact,
         semantic=SemanticParts(state_dir),
         cascades=CascadeParts(state_dir),
         quality=QualityParts(ledger, jobs, state_dir),
@@ -273,6 +279,7 @@ def build(config: Config, parts: Parts) -> Serving:
     )
     router = build_scoring(config, rules, parts.routing, around, parts.plugins)
     providers = {name: open_provider(name, config, parts) for name in config.providers}
+    parts.credentials.keep(config.providers)
     semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
     models = _Models(targets, rules, providers, catalogue.version)
     steps = build_steps(config, parts, models, endpoints, router=router, semantic=semantic)
@@ -372,7 +379,12 @@ def open_provider(name: str, config: Config, parts: Parts) -> Provider:
     wanted = next((one for one in named(config) if one.where == f"providers.{name}"), None)
     plugin = None if wanted is None else parts.plugins.open(wanted).implementation
     return build_provider(
-        name, config.providers[name], redact=parts.redact, plugin=plugin, makers=parts.makers
+        name,
+        config.providers[name],
+        redact=parts.redact,
+        plugin=plugin,
+        makers=parts.makers,
+        credentials=parts.credentials.of(name, config.providers[name]),
     )
 
 

@@ -27,7 +27,7 @@ from farthing.models.transport.http1 import Http1Transport
 from farthing.models.transport.origin import HttpOrigin, parse_base_url
 from farthing.models.transport.passage import PASSED
 from farthing.models.transport.trust import ca_of_environment, missing_ca_of_environment
-from farthing.protocols import Provider, ProviderPlugin, Transport
+from farthing.protocols import Credentials, Provider, ProviderPlugin, Transport
 from farthing.runtime.loop_batch import LoopBatch
 from farthing.runtime.redact import Redactor
 from farthing.types import Json, Operation, Target, Tenant, replace
@@ -36,6 +36,7 @@ ASK_S = 2.0  # a person waits for the start; a list of models takes a tenth of i
 ASKED_S = 60.0  # between two questions for a provider's models
 LIST_BYTES_MAX = 8_388_608  # OpenRouter's is half a megabyte
 WHY_CHARS_MAX = 100
+ISSUER_CONNECTIONS_MAX = 4
 
 log = logging.getLogger("farthing.upstreams")
 
@@ -47,22 +48,17 @@ def build_provider(
     redact: Redactor | None = None,
     plugin: ProviderPlugin | None = None,
     makers: Makers | None = None,
+    credentials: Credentials | None = None,
 ) -> Provider:
     """`plugin` implements the dialect of a provider of kind `plugin`. `redact` removes secrets from its
     errors; None: only its own key is removed. `makers` remembers which provider made encrypted content;
-    None: it is not remembered.
+    None: it is not remembered. `credentials`: what it is asked with, where that is no fixed key.
 
     Raises:
         ConfigError: it cannot be reached as configured; the message names the key or the variable.
     """
     host, port, tls, path = parse_base_url(provider.base_url)
-    ca = provider.ca_file
-    if ca is None and tls:
-        ca = ca_of_environment(env)
-        missing = missing_ca_of_environment(env)
-        if missing is not None:
-            log.warning("%s names %s, which is not there", missing, env[missing])
-            ca = None
+    ca = _authorities(provider, tls, env)
     origin = HttpOrigin(
         name=name,
         host=host,
@@ -92,12 +88,52 @@ def build_provider(
             ),
             plugin=plugin,
             makers=makers,
+            credentials=credentials,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if redact is not None:
         built.redact = redact
     return built
+
+
+def _authorities(provider: ProviderConfig, tls: bool, env: Mapping[str, str]) -> Path | None:
+    """The authorities to trust instead of the system's; None: those."""
+    if provider.ca_file is not None or not tls:
+        return provider.ca_file
+    missing = missing_ca_of_environment(env)
+    if missing is not None:
+        log.warning("%s names %s, which is not there", missing, env[missing])
+        return None
+    return ca_of_environment(env)
+
+
+def reach_issuer(
+    name: str,
+    provider: AnyProviderConfig,
+    url: str,
+    direct: bool,
+    env: Mapping[str, str] = os.environ,
+) -> HttpOrigin:
+    """How an issuer of credentials at `url` is reached for a provider: by its rules for proxies and
+    authorities. `direct`: past any proxy, as the metadata of a machine is asked.
+
+    Raises:
+        ConfigError: it cannot be, as configured.
+    """
+    host, port, tls, _ = parse_base_url(url)
+    ca = _authorities(provider, tls, env)
+    return HttpOrigin(
+        name=f"{name}: credentials",
+        host=host,
+        port=port,
+        tls=tls,
+        connections_max=ISSUER_CONNECTIONS_MAX,
+        connect_s=provider.connect_s,
+        ca_file=ca,
+        proxy=None if direct else _proxy(name, provider, env, (host, port, tls)),
+        files_stamp_ns=_changed_ns(ca),
+    )
 
 
 def operations_of(provider: AnyProviderConfig) -> frozenset[Operation]:

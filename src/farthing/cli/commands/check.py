@@ -14,8 +14,9 @@ from farthing.brain.route.expression import Expression
 from farthing.cli.reading import config_option
 from farthing.cli.screen import commented, tell
 from farthing.errors import ConfigError
+from farthing.wiring.credentials import check_credentials
 from farthing.wiring.plugins import named, tried
-from farthing.wiring.providers import build_provider
+from farthing.wiring.providers import build_provider, reach_issuer
 from farthing.wiring.semantic_certificates import uncertified_languages
 from farthing.wiring.warnings import advised
 
@@ -95,6 +96,7 @@ def _faults_of_environment(config: configuration.Config, plugins: Mapping[str, A
     for name, provider in config.providers.items():
         try:
             build_provider(name, provider, os.environ, plugin=plugins.get(f"providers.{name}"))
+            check_credentials(name, provider, os.environ, reach_issuer)
         except ConfigError as why:
             yield str(why)
     if any(endpoint.cache.semantic.mode != "off" for endpoint in config.endpoints.values()):

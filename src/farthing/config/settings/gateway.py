@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from farthing.config.settings.cascade import CascadeConfig
+from farthing.config.settings.credentials import EntraConfig, GoogleConfig
 from farthing.config.settings.options import Options
 from farthing.config.settings.prices import PriceConfig
 from farthing.config.settings.quality import QualityConfig
@@ -536,8 +537,13 @@ class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
 
     assumed: ClassVar[bool] = True
 
-    auth: Literal["bearer", "api-key", "none"] = "bearer"
-    """`api-key` sends the header of that name (Azure)."""
+    auth: Literal["bearer", "api-key", "none", "entra", "google"] = "bearer"
+    """`api-key` sends the header of that name (Azure); `entra` and `google` fetch tokens, in place of a
+    key."""
+    entra: EntraConfig | None = None
+    """With `auth = "entra"`: whose token. None: as the environment says."""
+    google: GoogleConfig | None = None
+    """With `auth = "google"`: as `entra`."""
     include_usage: bool = True
     """Ask for the usage chunk of every stream, and keep it from clients that did not ask."""
     responses: bool | None = None
@@ -594,8 +600,13 @@ class ResponsesProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_fie
     """A provider that speaks OpenAI's Responses; its `base_url` mostly ends in `/v1`."""
 
     base_url: str = OPENAI_URL
-    auth: Literal["bearer", "api-key", "none"] = "bearer"
-    """`api-key` sends the header of that name (Azure)."""
+    auth: Literal["bearer", "api-key", "none", "entra", "google"] = "bearer"
+    """`api-key` sends the header of that name (Azure); `entra` and `google` fetch tokens, in place of a
+    key."""
+    entra: EntraConfig | None = None
+    """With `auth = "entra"`: whose token. None: as the environment says."""
+    google: GoogleConfig | None = None
+    """With `auth = "google"`: as `entra`."""
     drop: tuple[str, ...] = (
         "messages.name",
         "seed",

@@ -13,6 +13,7 @@ from farthing.runtime.redact import Redactor
 from farthing.types import Prompt
 
 JSON = "application/json"
+BEARER = len("authorization: Bearer ")
 
 
 def without_of(prompt: Prompt) -> str | None:
@@ -103,6 +104,8 @@ class HttpProvider:
     def down(self, headers: Mapping[bytes, bytes], request_id: str) -> tuple[bytes, str]:
         """As `Passage.down`, without our key: good answers are not searched for more than that."""
         told, named = self.passage.down(headers, request_id)
-        if told.find(self._own_key) >= 0:
+        token = self._token
+        own = self._own_key if token is None else token.line[BEARER:-2].partition(b"\r\n")[0] or b"\0"
+        if told.find(own) >= 0:
             return self.redact.text(told.decode("latin-1")).encode("latin-1"), self.redact.text(named)
         return told, named

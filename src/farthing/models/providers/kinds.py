@@ -1,6 +1,6 @@
 """The built-in providers by the kind that the configuration names: the one place that names their classes."""
 
-from typing import assert_never
+from typing import assert_never, cast
 
 from farthing.config import (
     AnthropicProviderConfig,
@@ -17,7 +17,7 @@ from farthing.models.providers.responses.makers import Makers
 from farthing.models.providers.responses.provider import ResponsesProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import BearerToken, Provider, ProviderPlugin
+from farthing.protocols import BearerToken, Credentials, Provider, ProviderPlugin
 
 OPENAI_HOST = "api.openai.com"
 AZURE_HOSTS = ".openai.azure.com"
@@ -35,11 +35,11 @@ def make(
     host: HostFacts = UNKNOWN_HOST,
     plugin: ProviderPlugin | None = None,
     makers: Makers | None = None,
-    token: BearerToken | None = None,
+    credentials: Credentials | None = None,
 ) -> Provider:
     """The provider called `name` at `origin`; `path` is that of its `base_url`, `plugin` what knows its
     dialect where that is none of ours, `makers` what remembers whose encrypted content is,
-    `token` what it is asked with in place of a key.
+    `credentials` what it is asked with in place of a key.
 
     Raises:
         ValueError: a header has characters that HTTP does not allow.
@@ -59,15 +59,29 @@ def make(
                     passage=passage,
                     host=host,
                     makers=makers,
-                    token=token,
+                    token=_token(credentials),
                 )
             return OpenAIProvider(
-                name, origin, config, path=path, passage=passage, host=host, native=native, token=token
+                name,
+                origin,
+                config,
+                path=path,
+                passage=passage,
+                host=host,
+                native=native,
+                token=_token(credentials),
             )
         case ResponsesProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
             return ResponsesProvider(
-                name, origin, config, path=path, passage=passage, host=host, makers=makers, token=token
+                name,
+                origin,
+                config,
+                path=path,
+                passage=passage,
+                host=host,
+                makers=makers,
+                token=_token(credentials),
             )
         case AnthropicProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
@@ -78,6 +92,12 @@ def make(
             return PluginProvider(name, origin, config, plugin, path=path, passage=passage)
         case _:
             assert_never(config)
+
+
+def _token(credentials: Credentials | None) -> BearerToken | None:
+    """Those of a provider that is asked with a token: the configuration allows it no others."""
+    assert credentials is None or hasattr(credentials, "line"), "keys that sign are no token"
+    return cast("BearerToken | None", credentials)
 
 
 def _speaks_responses(config: OpenAIProviderConfig, host: str) -> bool:
