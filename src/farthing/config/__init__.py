@@ -86,6 +86,7 @@ from farthing.config.settings.gateway import (
     SqliteStoreConfig,
     StoreConfig,
     TierConfig,
+    proof_of,
     state_dir,
 )
 from farthing.config.settings.options import Options
@@ -206,6 +207,7 @@ __all__ = [
     "placed",
     "plain",
     "policy_version",
+    "proof_of",
     "render",
     "schema",
     "secrets_of",

@@ -14,11 +14,11 @@ from tests.unit.dialects.shapes import REQUESTS
 from tests.unit.dialects.test_messages_usage import JSON
 
 from farthing.dialects.call_ids import valid_id
+from farthing.dialects.call_inputs import input_of
 from farthing.dialects.chat.requests.request_reader import read
 from farthing.dialects.conversation import Opaque, Text, ToolCall, ToolResult
 from farthing.dialects.messages.models import abilities
 from farthing.dialects.messages.requests.request_writer import translate, unsaid, write
-from farthing.dialects.messages.requests.turns import input_of
 from farthing.errors import CannotSay, InvalidRequest
 
 HI = [{"role": "user", "content": "hi"}]

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from farthing.config.settings.cascade import CascadeConfig
-from farthing.config.settings.credentials import EntraConfig, GoogleConfig
+from farthing.config.settings.credentials import AwsConfig, EntraConfig, GoogleConfig
 from farthing.config.settings.options import Options
 from farthing.config.settings.prices import PriceConfig
 from farthing.config.settings.quality import QualityConfig
@@ -633,8 +633,10 @@ class BedrockProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field
     auth: Literal["aws", "bearer", "none"] | None = None
     """`aws` signs each call with keys of AWS; `bearer` sends `api_key`, an API key of Bedrock. None: `bearer`
     with such a key, else `aws`."""
+    aws: AwsConfig | None = None
+    """Whose keys. None: as the environment says."""
     betas: tuple[str, ...] | None = None
-    """Betas of Messages (`anthropic-beta`) that go up to Claude where a client asks for them. None: those that
+    """Betas of Messages (`anthropic-beta`) that go up to Claude if a client asks for them. None: those that
     Bedrock documents. It refuses requests with any other."""
     drop: tuple[str, ...] = (
         "messages.name",
@@ -686,6 +688,13 @@ AnyProviderConfig = (
     | BedrockProviderConfig
     | PluginProviderConfig
 )
+
+
+def proof_of(provider: AnyProviderConfig) -> str:
+    """What a provider is asked with: its `auth`, or what that comes to where it is left out."""
+    if isinstance(provider, BedrockProviderConfig) and provider.auth is None:
+        return "aws" if provider.signs else "bearer"
+    return provider.auth or "none"
 
 
 class CallConfig(Table, frozen=True):

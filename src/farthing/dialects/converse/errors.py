@@ -7,9 +7,9 @@ from farthing.types import Json
 STATUSES = {
     "AccessDeniedException": 403,
     "InternalServerException": 500,
-    "ModelErrorException": 424,
+    "ModelErrorException": 502,
     "ModelNotReadyException": 429,
-    "ModelStreamErrorException": 424,
+    "ModelStreamErrorException": 502,
     "ModelTimeoutException": 408,
     "ResourceNotFoundException": 404,
     "ServiceQuotaExceededException": 400,
@@ -17,7 +17,8 @@ STATUSES = {
     "ThrottlingException": 429,
     "ValidationException": 400,
 }
-"""The status that an exception has, for one that comes inside a stream."""
+"""The status that an exception has, for one that comes inside a stream. A fault of the model has 424 at AWS, which
+elsewhere is about the request."""
 NAME_CHARS_MAX = 100
 MALFORMED = {
     "malformed_model_output": "the model wrote what is no answer",
@@ -42,8 +43,8 @@ def as_error(name: str, body: bytes) -> bytes:
     if not name:
         told = value.get("__type")
         name = exception_name(told) if isinstance(told, str) else ""
-    words = next((one for one in map(value.get, ("message", "Message")) if isinstance(one, str) and one), "")
-    return _error(name, words or name or "no reason was told", value.get("originalStatusCode"))
+    words = value.get("message") or value.get("Message") or name or "no reason was told"
+    return _error(name, str(words), value.get("originalStatusCode"))
 
 
 def of_frame(frame: Frame) -> bytes:

@@ -13,7 +13,14 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from farthing.errors import ProviderError, ProviderTimeout, ProviderUnavailable, forget_frames
+from farthing.errors import (
+    ConfigError,
+    KeyRejected,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    forget_frames,
+)
 from farthing.runtime.loop_batch import in_task
 from farthing.runtime.seldom import Seldom
 
@@ -81,10 +88,11 @@ class Renewed(Generic[T]):
             self._task = asyncio.get_running_loop().create_task(self._replace())
         if now_s < self._until_s:
             return self._number
-        if self._task is None:
+        task = self._task
+        if task is None:
             raise self._failure(now_s)
         await in_task()
-        await asyncio.wait((self._task,), timeout=within_s)
+        await asyncio.wait((task,), timeout=within_s)
         now_s = self._clock()
         if now_s < self._until_s:
             return self._number
@@ -110,6 +118,8 @@ class Renewed(Generic[T]):
         except ProviderError as error:
             forget_frames(error)
             self._note(error)
+        except ConfigError as error:  # a file is another than at the start
+            self._note(KeyRejected(f"{self.what}: {error}"))
         except Exception as error:  # a file or a reply that nobody foresaw is a failed fetch
             log.error("%s: reading it failed", self.what, exc_info=error)
             self._note(ProviderUnavailable(f"{self.what} could not be read: {type(error).__name__}"))

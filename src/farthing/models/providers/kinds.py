@@ -5,11 +5,13 @@ from typing import assert_never, cast
 from farthing.config import (
     AnthropicProviderConfig,
     AnyProviderConfig,
+    BedrockProviderConfig,
     OpenAIProviderConfig,
     PluginProviderConfig,
     ResponsesProviderConfig,
 )
 from farthing.models.providers.anthropic.provider import AnthropicProvider
+from farthing.models.providers.bedrock.provider import BedrockProvider
 from farthing.models.providers.host import UNKNOWN_HOST, HostFacts
 from farthing.models.providers.openai.provider import OpenAIProvider
 from farthing.models.providers.plugin import PluginProvider
@@ -17,7 +19,7 @@ from farthing.models.providers.responses.makers import Makers
 from farthing.models.providers.responses.provider import ResponsesProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import BearerToken, Credentials, Provider, ProviderPlugin
+from farthing.protocols import AwsCredentials, BearerToken, Credentials, Provider, ProviderPlugin
 
 OPENAI_HOST = "api.openai.com"
 AZURE_HOSTS = ".openai.azure.com"
@@ -86,6 +88,9 @@ def make(
         case AnthropicProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
             return AnthropicProvider(name, origin, config, path=path, passage=passage)
+        case BedrockProviderConfig():
+            passage = Passage(config.pass_headers, config.return_headers, config.headers)
+            return BedrockProvider(name, origin, config, path=path, passage=passage, keys=_keys(credentials))
         case PluginProviderConfig():
             assert plugin is not None, "whoever names a plug-in has opened it"
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
@@ -98,6 +103,12 @@ def _token(credentials: Credentials | None) -> BearerToken | None:
     """Those of a provider that is asked with a token: the configuration allows it no others."""
     assert credentials is None or hasattr(credentials, "line"), "keys that sign are no token"
     return cast("BearerToken | None", credentials)
+
+
+def _keys(credentials: Credentials | None) -> AwsCredentials | None:
+    """Those of a provider whose calls are signed."""
+    assert credentials is None or hasattr(credentials, "keys"), "a token does not sign"
+    return cast("AwsCredentials | None", credentials)
 
 
 def _speaks_responses(config: OpenAIProviderConfig, host: str) -> bool:

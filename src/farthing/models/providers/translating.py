@@ -59,6 +59,10 @@ class TranslatingProvider(HttpProvider, ABC):
     def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
         """What reads a streamed reply for a client of the same dialect."""
 
+    def form_of(self, prompt: Prompt | None) -> AnswerForm:
+        """How the answer to `prompt` is read."""
+        return self.form
+
     def is_own(self, prompt: Prompt | None) -> bool:
         """Whether the client reads what comes as it comes."""
         return prompt is not None and prompt.sent is not None and prompt.sent.dialect == self.form.dialect
@@ -77,8 +81,9 @@ class TranslatingProvider(HttpProvider, ABC):
         """
         if body[:1] != b"{" and body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
             body = self._of_events(body)
+        form = self.form_of(prompt)
         try:
-            message = self.form.read(body)
+            message = form.read(body)
         except ProviderSaid as error:
             raise self._said(error) from None
         except BadAnswer as error:
@@ -89,7 +94,7 @@ class TranslatingProvider(HttpProvider, ABC):
         reply = self._replies.read(told)
         if message.usage is not None:
             reply.usage = message.usage
-        reply.whole_in_form = not self.form.is_opaque(message)
+        reply.whole_in_form = not form.is_opaque(message)
         if self.is_own(prompt):
             reply.own = body
         return reply
@@ -121,7 +126,7 @@ class TranslatingProvider(HttpProvider, ABC):
         if self.is_own(prompt):
             return self.own_decoder(event_bytes_max)
         return TranslatingDecoder(
-            self.form, event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt)
+            self.form_of(prompt), event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt)
         )
 
 

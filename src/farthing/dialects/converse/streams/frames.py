@@ -139,7 +139,7 @@ def _headers(data: bytes) -> dict[str, str]:
             name_end = at + 1 + data[at]
             name, kind = data[at + 1 : name_end], data[name_end]
             at = name_end + 1
-            if kind == _TEXT or kind == _BYTES:
+            if kind in (_TEXT, _BYTES):
                 (length,) = _u16(data, at)
                 at += 2
                 if kind == _TEXT:

@@ -1,9 +1,10 @@
 """A streamed answer of Bedrock: bytes in, the events of the model out.
 
 It comes in frames (`frames`) and is one of two dialects, which the first frame tells: events of Converse, or
-`chunk`s each of which holds an event of Messages, as Claude gives them. Strict where the answer would be missing:
-a damaged frame, an exception in place of an event, a stream that stops before it says why it ended.
-Sans-I/O and bounded: no frame is longer than `event_bytes_max`, and there are no more blocks than `BLOCKS_MAX`.
+`chunk`s each of which holds an event of Messages, as Claude gives them. Strict where the answer would be
+missing: a damaged frame, an exception in place of an event, a stream that stops before it says why it ended.
+Sans-I/O and bounded: no frame is longer than `event_bytes_max`, and there are no more blocks than
+`BLOCKS_MAX`.
 """
 
 from typing import Any
@@ -282,15 +283,7 @@ class _Converse:
                 self._open(index, found, Text(""))
             found.append(TextDelta(index, text))
         elif "toolUse" in delta:
-            given = delta["toolUse"].get("input") if delta["toolUse"].__class__ is dict else None
-            if not begun:
-                if self.opaque:
-                    return  # of a tool that the provider runs itself
-                raise BadStream(f"a piece of call {index}, which has not begun")
-            if given.__class__ is not str:
-                raise BadStream("a piece of a call has no `input`")
-            if given:
-                found.append(ArgumentsDelta(index, given))
+            self._arguments(index, delta["toolUse"], begun, found)
         elif "reasoningContent" in delta:
             self._thought(index, delta["reasoningContent"], begun, found)
         elif delta.get("citation").__class__ is dict:
@@ -299,6 +292,15 @@ class _Converse:
             self.opaque = True
             if begun:
                 found.append(OpaqueDelta(index, "converse", delta))
+
+    def _arguments(self, index: int, delta: Any, begun: bool, found: list[Event]) -> None:
+        given = delta.get("input") if delta.__class__ is dict else None
+        if given.__class__ is not str:
+            raise BadStream("a piece of a call has no `input`")
+        if begun and given:
+            found.append(ArgumentsDelta(index, given))
+        elif not begun and not self.opaque:  # else of a tool that the provider runs itself
+            raise BadStream(f"a piece of call {index}, which has not begun")
 
     def _thought(self, index: int, delta: Any, begun: bool, found: list[Event]) -> None:
         if delta.__class__ is not dict:

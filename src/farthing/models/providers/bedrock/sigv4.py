@@ -9,23 +9,16 @@ import time
 from collections.abc import Sequence
 from hashlib import sha256
 from hmac import digest
-from typing import NamedTuple
 from urllib.parse import quote
+
+from farthing.protocols import SigningKeys
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 _UNRESERVED = "-_.~"
 
 
-class Keys(NamedTuple):
-    """What a request is signed with."""
-
-    access_key: str
-    secret: str
-    session_token: str | None
-
-
 class Signer:
-    """Signs the requests to one service in one region. It remembers the key of a day, which four digests make."""
+    """Signs the requests to one service in one region. It remembers the key of a day."""
 
     __slots__ = ("_day", "_region", "_scope", "_service", "_signing_key")
 
@@ -43,12 +36,12 @@ class Signer:
         path: str,
         headers: Sequence[tuple[str, str]],
         body_sha256: str,
-        keys: Keys,
+        keys: SigningKeys,
         now_unix_s: float,
         query: Sequence[tuple[str, str]] = (),
     ) -> str:
-        """The header lines that prove a request. `path` as it is sent, `headers` by their names in lower case, `host`
-        among them; all are signed. `query`: names and values, decoded."""
+        """The header lines that prove a request. `path` as it is sent; `headers` by their names in lower
+        case, `host` among them, all of which are signed; `query`: names and values, decoded."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_unix_s))
         signed = [*headers, ("x-amz-date", stamp)]
         if keys.session_token is not None:
@@ -71,8 +64,8 @@ class Signer:
         signature = digest(self._signing_key, to_sign.encode(), "sha256").hex()
         token = "" if keys.session_token is None else f"x-amz-security-token: {keys.session_token}\r\n"
         return (
-            f"x-amz-date: {stamp}\r\n{token}authorization: {ALGORITHM} Credential={keys.access_key}/{self._scope}, "
-            f"SignedHeaders={names}, Signature={signature}\r\n"
+            f"x-amz-date: {stamp}\r\n{token}authorization: {ALGORITHM} "
+            f"Credential={keys.access_key}/{self._scope}, SignedHeaders={names}, Signature={signature}\r\n"
         )
 
     def _ready(self, day: str, secret: str) -> None:
