@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from tests.faults import converse
 from tests.faults.answers import Chat
 from tests.faults.batches import PATHS, Desk, Refused
 from tests.faults.connection import Connection, Incoming
@@ -69,6 +70,7 @@ class FaultProvider:
         self.desk = Desk(self._truth, lambda call: None if self.on_call is None else self.on_call(call))
         """Its files and batches."""
         self._chat, self._messages, self._responses = Chat(), Messages(), Responses()
+        self._bedrock = converse.Bedrock()
         self._open: set[Connection] = set()
         self.server_context: ssl.SSLContext | None = None
         """What it shows its certificate by, where `tls` names a fault or `good`."""
@@ -213,6 +215,9 @@ class FaultProvider:
         if body is not None:
             call.model = str(body.get("model", ""))
             call.stream = body.get("stream") is True
+        named = converse.asked(call.path)
+        if named is not None:
+            call.model, call.stream = named[0], named[1].endswith("-stream")
         try:
             plan, refusal = self._plan(call, request)
             self._truth.start(call)
@@ -243,6 +248,8 @@ class FaultProvider:
 
     def _dialect_of(self, request: Incoming) -> Dialect:
         """As a host tells that serves all: by the path, and the list of models by the header."""
+        if converse.asked(request.path.partition("?")[0]) is not None or request.path == converse.LIST:
+            return self._bedrock
         if request.path.startswith("/v1/responses"):
             return self._responses
         versioned = "anthropic-version" in request.headers and not request.path.startswith("/v1/chat/")

@@ -17,8 +17,8 @@ STATUSES = {
     "ThrottlingException": 429,
     "ValidationException": 400,
 }
-"""The status that an exception has, for one that comes inside a stream. A fault of the model has 424 at AWS, which
-elsewhere is about the request."""
+"""The status that an exception has, for one that comes inside a stream. A fault of the model has 424 at AWS,
+which elsewhere is about the request."""
 NAME_CHARS_MAX = 100
 MALFORMED = {
     "malformed_model_output": "the model wrote what is no answer",

@@ -11,6 +11,7 @@ as texts.
 Sources: the service model of AWS's SDK (`ConverseRequest`); docs: "Carry out a conversation with Converse".
 """
 
+import re
 from typing import Any
 
 from farthing.dialects.chat.requests.lowering import BUDGETS, GIVES_WAY
@@ -46,6 +47,7 @@ _TIERS = {
     "priority": "priority",
     "reserved": "reserved",
 }
+_METADATA = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}", re.ASCII).fullmatch
 _NO_INPUT: Json = {"type": "object", "properties": {}}
 _UNSAID = {
     "choices": "Converse gives one answer; send the request that often",
@@ -54,7 +56,6 @@ _UNSAID = {
     "presence_penalty": "Converse has no penalties; leave it out",
     "logit_bias": "Converse has no bias of tokens; leave it out",
     "logprobs": "Converse tells no probabilities; ask a target of kind openai",
-    "user": "Converse has no word for who asks; leave it out",
 }
 """Fields of a conversation that Converse has no word for, and what helps."""
 
@@ -90,6 +91,8 @@ class _Writer:
         self._infer()
         for name, value in said.extras.items():
             self._extra(name, value)
+        if said.user:
+            self._user(said.user)
         self._think()
         self._format()
         self._tier()
@@ -236,6 +239,14 @@ class _Writer:
             notes.yielded.append(said.name_of(name))
         elif name != "stream_options":
             notes.unsaid.append(said.name_of(name))
+
+    def _user(self, user: str) -> None:
+        """Who asks is told among what the account's logs are searched by."""
+        if _METADATA(user):
+            told = self._body.get("requestMetadata")
+            self._body["requestMetadata"] = {"user": user, **(told if isinstance(told, dict) else {})}
+        else:
+            self._notes.lacks("user", "Bedrock takes 256 letters, digits and some signs; send another")
 
     def _think(self) -> None:
         """How much is to be thought: the client's word for it, else what its budget comes to."""
