@@ -20,9 +20,9 @@ from tests.faults.shapes import faults
 from tests.faults.truth import Call
 
 PATH: Final = re.compile(
-    r"/model/([^/]+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)"
+    r"(?:/v1)?/model/([^/]+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)"
 )
-LIST: Final = "/foundation-models"
+LISTS: Final = frozenset({"/foundation-models", "/v1/foundation-models"})
 ERRORS: Final[dict[int, str]] = {
     400: "ValidationException",
     403: "AccessDeniedException",
@@ -201,7 +201,7 @@ def compose(body: Json, plan: Plan, call_id: str) -> ConverseSaid:
     ]
     words = texts[-1] if texts else ""
     tools = _calls(body, plan, words, call_id)
-    pieces = planned(plan, plan.say or f"echo: {words}") if not tools or plan.say is not None else []
+    pieces = planned(plan, _text(plan, words)) if not tools or plan.say is not None else []
     stop = "tool_use" if tools else "end_turn"
     config = body.get("inferenceConfig", {})
     for word in config.get("stopSequences", ()):
@@ -233,6 +233,10 @@ def compose(body: Json, plan: Plan, call_id: str) -> ConverseSaid:
     }
     finish = stop if plan.finish is None else STOPS.get(plan.finish, plan.finish)
     return ConverseSaid(blocks=[*blocks, *tools], pieces=pieces, stop=finish, usage=usage)
+
+
+def _text(plan: Plan, words: str) -> str:
+    return "x" * plan.bigline or plan.say or f"echo: {words}"
 
 
 def _calls(body: Json, plan: Plan, words: str, call_id: str) -> list[Json]:
@@ -268,7 +272,7 @@ class Bedrock:
     def refused(self, request: Incoming, body: Json | None, plan: Plan) -> Refusal | None:
         if "authorization" not in request.headers:
             return 403, "Missing Authentication Token"
-        if request.path == LIST:
+        if request.path in LISTS:
             return None
         told = asked(request.path)
         if told is None:
@@ -298,7 +302,7 @@ class Bedrock:
         return self._messages.refused(as_sent, {"model": model, **asks}, plan)
 
     def ready(self, call: Call, body: Json, plan: Plan) -> Json | None:
-        if call.path == LIST:
+        if call.path in LISTS:
             ids = (plan.models or "good amazon.nova-lite-v1:0").split()
             return {"modelSummaries": [{"modelId": name, "outputModalities": ["TEXT"]} for name in ids]}
         if call.path.endswith("/count-tokens"):

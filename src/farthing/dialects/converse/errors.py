@@ -31,7 +31,6 @@ def exception_name(said: str) -> str:
     """The name in an `x-amzn-errortype` or a body's `__type`, each of which may hold more:
     `com.amazon.coral#ThrottlingException:http://internal.amazon.com/…`."""
     name = said.partition(":")[0].rpartition("#")[2].strip()
-    name = name[:1].upper() + name[1:]
     return name if name.isidentifier() and len(name) <= NAME_CHARS_MAX else ""
 
 
@@ -50,6 +49,7 @@ def as_error(name: str, body: bytes) -> bytes:
 def of_frame(frame: Frame) -> bytes:
     """The error that a frame is which came in place of an event."""
     name = exception_name(frame.name)
+    name = name[:1].upper() + name[1:]  # in a stream it begins small
     if frame.kind == "error":
         return _error(name, frame.words or name or "no reason was told", None)
     return as_error(name, frame.payload)
