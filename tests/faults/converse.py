@@ -94,7 +94,7 @@ class ConverseSaid:
 
     @property
     def ending(self) -> Event:
-        usage = {} if self.usage is None else {"usage": self.usage}
+        usage: Json = {} if self.usage is None else {"usage": self.usage}
         return _event("metadata", metrics={"latencyMs": 5}, **usage)
 
 

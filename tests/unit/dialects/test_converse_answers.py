@@ -168,7 +168,8 @@ def test_what_is_no_answer_is_refused() -> None:
     for body in (b"{}", b"[]", b"{", b'{"output": {}}', whole(["x"])):  # type: ignore[list-item]
         with pytest.raises(BadAnswer):
             read(body, ASKED)
-    for block in ({"toolUse": {"name": "n"}}, {"toolUse": []}, {"reasoningContent": "x"}):
+    odd: list[Json] = [{"toolUse": {"name": "n"}}, {"toolUse": []}, {"reasoningContent": "x"}]
+    for block in odd:
         with pytest.raises(BadAnswer):
             read(whole([block]), ASKED)
     with pytest.raises(ProviderSaid):
