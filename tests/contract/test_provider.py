@@ -449,7 +449,7 @@ BEDROCK = Wire(
 def in_chunks(stream: bytes) -> bytes:
     """A stream of Messages as Bedrock sends it."""
     events = [part.partition(b"data: ")[2] for part in stream.split(b"\n\n") if part]
-    return b"".join(frames.chunk(json.loads(event)) for event in events)
+    return b"".join(map(frames.chunk, events))
 
 
 CHUNKS = in_chunks(ANTHROPIC.stream)

@@ -39,6 +39,6 @@ def exception(name: str, words: str, **fields: Any) -> bytes:
 
 
 def chunk(value: Any) -> bytes:
-    """An event of Messages, as `InvokeModelWithResponseStream` holds it, with what hides its length."""
-    told = json.dumps(value, ensure_ascii=False).encode()
+    """An event of Messages, or its JSON, as `InvokeModelWithResponseStream` holds it."""
+    told = value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
     return framed("chunk", json.dumps({"bytes": b64encode(told).decode(), "p": "abcdefg"}).encode())

@@ -13,9 +13,11 @@ from farthing.dialects.events import read_body
 from farthing.dialects.messages.answers import answer_reader as messages
 from farthing.models.providers.decoder import AnswerForm
 
+NOTHING = Raw()
+
 
 class _Shape(Struct):
-    content: Raw | None = None
+    content: Raw = NOTHING
 
 
 _decode_shape = Decoder(_Shape).decode
@@ -33,7 +35,7 @@ def form_for(asked: Asked) -> AnswerForm:
 
 def is_messages(body: bytes) -> bool:
     """Whether a whole answer, which was read before, is one of Messages."""
-    return _decode_shape(body).content is not None
+    return _decode_shape(body).content is not NOTHING
 
 
 def _read(body: bytes, asked: Asked) -> Message:
