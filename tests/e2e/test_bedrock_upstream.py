@@ -113,7 +113,8 @@ def test_what_a_model_thought_comes_back_signed_to_its_provider(
     gateway: Running, upstream: FaultProvider, stream: bool
 ) -> None:
     upstream.script("reasoning=hm%20so")
-    body = {"model": "b/good", "messages": [{"role": "user", "content": "two"}], "max_tokens": 99}
+    asked = [user("two")]
+    body: dict[str, Any] = {"model": "b/good", "messages": asked, "max_tokens": 99}
     reply = gateway.post(PATH, {**body, "stream": stream}, headers={"anthropic-version": "2023-06-01"})
     assert reply.status == 200, reply.body
     if stream:
@@ -123,7 +124,7 @@ def test_what_a_model_thought_comes_back_signed_to_its_provider(
         signature = reply.json["content"][0]["signature"]
     thought = {"type": "thinking", "thinking": "hm so", "signature": signature}
     turn = {"role": "assistant", "content": [thought, {"type": "text", "text": "echo: two"}]}
-    again = {**body, "messages": [*body["messages"], turn, {"role": "user", "content": "go on"}]}
+    again = {**body, "messages": [*asked, turn, {"role": "user", "content": "go on"}]}
     assert gateway.post(PATH, again).status == 200
     blocks = call_of(upstream).json["messages"][1]["content"]
     signed = {"text": "hm so", "signature": "c2lnbmVkIGJ5IHRoZSBtb2RlbA=="}
