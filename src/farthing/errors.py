@@ -327,6 +327,8 @@ class ProviderRejected(ProviderError):
     """The provider refused the request itself; another target may still accept it."""
 
     code = "provider_rejected"
+    renewed = False
+    """The same target would be asked otherwise now: with other credentials, or without what it refused."""
 
 
 SAID_MAX = 20  # names of fields in an error
@@ -428,8 +430,6 @@ class KeyRejected(ProviderRejected):
 
     told = ""
     """The provider's code for it, for the log alone; empty when it gave none."""
-    renewed = False
-    """It was credentials that expire, and others are fetched for the next call."""
 
 
 class NoProviderLeft(FarthingError):

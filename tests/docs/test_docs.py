@@ -34,7 +34,8 @@ from farthing.models import call as calls
 from farthing.models.pricing.catalogue import Catalogue, price_on
 from farthing.types import Attempt, Receipt, Semantics, Signal, Usage
 
-ENV = {name: "sk-example" for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY")}
+NAMES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_CLIENT_SECRET")
+ENV = {name: "sk-example" for name in NAMES}
 GATEWAY = """
 [providers.faults]
 base_url = "{base_url}"

@@ -241,7 +241,7 @@ class Caller:
                     if error.unasked:
                         call.receipt.skipped[target.name] = error.code
                         break
-                    if again or len(attempts) >= attempts_max or not _at_once(error, attempts[-1], health):
+                    if len(attempts) >= attempts_max or not _at_once(error, attempts[-1], health, again):
                         break
                     again = True
                 except ContractExceeded as error:
@@ -415,9 +415,8 @@ class Caller:
         error.target = target.name
         provider = self._providers[target.provider]
         self._unsay(error, attempt, provider.redact)
-        if provider.credentials is not None and isinstance(error, KeyRejected):
-            renews = result.credentials is not None and provider.credentials.refused(result.credentials)
-            error.renewed = renews
+        if isinstance(error, ProviderRejected):
+            error.renewed = self._renews(error, result, prompt)
         attempt.error = error.code
         if attempt.status is None:  # else it failed after its head had come
             attempt.status = error.upstream_status
@@ -434,6 +433,19 @@ class Caller:
             ) from error
         health.failed(error, probe, _number_of(call.request))
         self._tell_of_key(target, error)
+
+    def _renews(self, error: ProviderRejected, result: CallResult, prompt: Prompt) -> bool:
+        """Whether the target would be asked otherwise after its refusal. A fault in its provider's code is
+        none."""
+        provider = self._providers[result.target.provider]
+        try:
+            if isinstance(error, KeyRejected):
+                held, number = provider.credentials, result.credentials
+                return held is not None and number is not None and held.refused(number)
+            return provider.learn(prompt, result.target, error)
+        except Exception as fault:  # noqa: BLE001  # as of any code of a provider: the attempt has failed anyway
+            self._fault(result.target, fault)
+            return False
 
     def _unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         """As the provider says. A request that it cannot read, and code of it that fails, are its failure:
@@ -507,7 +519,11 @@ class Caller:
         if request.operation == "embeddings" and await self._in_parts(result, call, prompt, within_s):
             return
         if provider.credentials is not None:
+            asked_s = self._clock()
             result.credentials = await provider.credentials.ready(within_s)
+            waited_s = self._clock() - asked_s
+            within_s = max(0.0, within_s - waited_s)
+            left_s = None if left_s is None else max(0.0, left_s - waited_s)
         head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
         began_s = self._clock()
         exchange = await self._transport.send(
@@ -686,14 +702,15 @@ class Caller:
         book(result.attempt, result.target, usage)
 
 
-def _at_once(error: ProviderError, attempt: Attempt, health: Health) -> bool:
-    """Whether the same call may well succeed now, and may be made: it did not arrive, or its credentials are
-    replaced. The latter happens seldom, to all requests at once, and takes nothing from the retry budget."""
+def _at_once(error: ProviderError, attempt: Attempt, health: Health, again: bool) -> bool:
+    """Whether the same call may well succeed now, and may be made: it did not arrive, which counts once, or
+    it is another one now. The latter happens seldom, to all requests at once, and takes nothing from the
+    retry budget."""
     if health.cooldown_s() > 0:
         return False
-    if isinstance(error, KeyRejected) and error.renewed:
+    if isinstance(error, ProviderRejected) and error.renewed:
         return True
-    return stale(error, attempt) and health.may_retry()
+    return not again and stale(error, attempt) and health.may_retry()
 
 
 def _in_brief(error: ProviderError) -> str:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from farthing.config import ProviderConfig
 from farthing.dialects.chat.embedded import ANY_INPUTS, InputsMax
-from farthing.errors import ProviderError
+from farthing.errors import ProviderError, ProviderRejected
 from farthing.protocols.credentials import Credentials
 from farthing.protocols.transport import Transport
 from farthing.runtime.redact import Redactor
@@ -289,6 +289,10 @@ class Provider(Protocol):  # models/providers: openai | anthropic
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         """What a reply of another status than success means."""
+
+    def learn(self, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
+        """Learn from a refusal what `target` does not take. Whether `prompt` would be sent otherwise now, so
+        that another call may help; False: nothing was learnt, or nothing that may be left out here."""
 
     def in_answer(self, payload: bytes) -> ProviderError:
         """What an error means that came in place of an answer, or of a part of one."""

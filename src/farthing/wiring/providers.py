@@ -19,6 +19,7 @@ from farthing.models.discovery.chosen import provider_of
 from farthing.models.discovery.detect import Found, Hosted, Said, detect, said_by
 from farthing.models.discovery.listing import can_be_asked
 from farthing.models.discovery.presets import list_from, usage_form
+from farthing.models.discovery.quirks import quirks_of
 from farthing.models.providers.host import HostFacts
 from farthing.models.providers.kinds import make
 from farthing.models.providers.responses.makers import Makers
@@ -84,6 +85,7 @@ def build_provider(
                 usage_form=usage_form(name, host),
                 list_from=list_from(name),
                 operations=operations_of(provider),
+                quirks=quirks_of(name, host),
                 inputs_max=_inputs_of(provider, host),
             ),
             plugin=plugin,

@@ -39,6 +39,8 @@ NEW_KEYS: dict[str, Any] = {
     "completions": False,
     "embeddings_inputs_max": None,
     "embeddings_tokens_max": None,
+    "entra": None,
+    "google": None,
 }
 """Of a provider."""
 NEW_PRICES = ("cached_audio", "cached_image", "output_reasoning")

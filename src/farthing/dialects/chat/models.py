@@ -15,10 +15,14 @@ _THINKS_ON = re.compile(r"deepseek|glm|kimi|mimo|minimax|moonshot")
 _ALTERNATES = re.compile(r"gemma|llama|[a-z]+stral|mixtral|pixtral|qwen|qwq")
 """Models whose templates refuse instructions behind the first turn, and some of them two turns of the user
 in a row. Servers apply the templates as they are."""
+_FIXED_SAMPLING = re.compile(r"(?:o[134]|gpt-5)(?![.\d])(?!-chat)")
+"""From GPT-5.1 on models that do not reason at the moment take sampling parameters."""
 _EXTRA_HIGH = re.compile(r"gpt-(?:5\.[2-9]|[6-9])")
 
 
 class Abilities(Struct, frozen=True):
+    fixed_sampling: bool
+    """It is known to refuse any `temperature` and `top_p` but 1, whatever its effort."""
     reasons: bool
     """It is known to reason: it takes `max_completion_tokens` and no sampling parameters."""
     effort: bool
@@ -42,6 +46,7 @@ def abilities(model: str) -> Abilities:
     name = model.rpartition("/")[2]
     plain = _PLAIN.match(name) is not None
     return Abilities(
+        fixed_sampling=_FIXED_SAMPLING.match(name) is not None,
         reasons=name.startswith(REASONING_MODELS),
         effort=not plain,
         effort_max="xhigh" if _EXTRA_HIGH.match(name) else "high",

@@ -64,12 +64,32 @@ def google_token(
             f'{path} is a credential of type "{kind[:40]}", which is not supported; use one of '
             f"{', '.join(KINDS)}, or run where the metadata server gives tokens"
         )
+    _check(said, path)
     quota = said.get("quota_project_id") or env.get("GOOGLE_CLOUD_QUOTA_PROJECT")
     more = ""
     if isinstance(quota, str) and kind == "authorized_user" and quota.isascii() and quota.isprintable():
         more = f"x-goog-user-project: {quota}\r\n"  # without it calls are charged to gcloud's own project
     fetch = partial(_of_file, issuers, path, config.scope)
     return bearer_of(what, fetch, issuers.learn, clock, more)
+
+
+def _check(said: Json, path: Path) -> None:
+    """Raises:
+    ConfigError: secrets would go to an address without TLS, or it names a source that is not supported.
+    """
+    for name in ("token_uri", "token_url", "service_account_impersonation_url"):
+        if name in said:
+            _url(said[name], "", path)
+    kind, source = said["type"], said.get("credential_source")
+    if kind == "external_account" and not (isinstance(source, dict) and isinstance(source.get("file"), str)):
+        raise ConfigError(
+            f"{path}: only a credential_source with a `file` is supported; have the token written to one"
+        )
+    if kind == "impersonated_service_account":
+        source = said.get("source_credentials")
+        if not isinstance(source, dict) or source.get("type") not in ("authorized_user", "service_account"):
+            raise ConfigError(f"{path}: its source_credentials are of a type that is not supported")
+        _check(source, path)
 
 
 def _default_file(env: Mapping[str, str]) -> Path | None:
@@ -139,12 +159,9 @@ async def _of_login(issuers: Issuers, said: Json, path: Path, scope: str) -> Fre
 
 async def _of_workload(issuers: Issuers, said: Json, path: Path, scope: str) -> Fresh[str]:
     """Exchange the token of another issuer (RFC 8693), which a file holds."""
-    source = said.get("credential_source")
-    file = source.get("file") if isinstance(source, dict) else None
-    if not isinstance(source, dict) or not isinstance(file, str):
-        raise ConfigError(
-            f"{path}: only a credential_source with a `file` is supported; have the token written to one"
-        )
+    _check(said, path)
+    source = said["credential_source"]
+    file = source["file"]
     raw = read_file(Path(file), f"{issuers.name}: the token {file}")
     form_of = source.get("format")
     field = form_of.get("subject_token_field_name") if isinstance(form_of, dict) else None
@@ -171,10 +188,8 @@ GOOGLE_CLOUD = "https://www.googleapis.com/auth/cloud-platform"
 
 
 async def _of_impersonation(issuers: Issuers, said: Json, path: Path, scope: str) -> Fresh[str]:
-    source = said.get("source_credentials")
-    if not isinstance(source, dict) or source.get("type") not in ("authorized_user", "service_account"):
-        raise ConfigError(f"{path}: its source_credentials are of a type that is not supported")
-    fresh = await _of_account(issuers, source, path, GOOGLE_CLOUD)
+    _check(said, path)
+    fresh = await _of_account(issuers, said["source_credentials"], path, GOOGLE_CLOUD)
     return await _standing_for(
         issuers, _url(said.get("service_account_impersonation_url"), "", path), fresh, scope
     )

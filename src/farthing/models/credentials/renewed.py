@@ -32,7 +32,7 @@ FETCH_S = 10.0  # one fetch; issuers answer in a tenth of a second, a metadata s
 AHEAD_SHARE, AHEAD_S_MAX = 0.25, 600.0
 """They are replaced when this share of their life is left, ten minutes at most, a quarter more or less:
 Google's and Azure's own caches give nothing newer much earlier."""
-EDGE_S = 5.0  # they are not used for a call that may arrive after they expire
+EDGE_SHARE, EDGE_S_MAX = 0.05, 5.0  # they are not used for a call that may arrive after they expire
 LIFE_S_MAX = 7 * 86_400.0
 BACKOFF_S, BACKOFF_S_MAX = 0.5, 10.0
 REFUSED_S = 60.0
@@ -146,7 +146,7 @@ class Renewed(Generic[T]):
         self.value = fresh.value
         self._number += 1
         self._began_s = began_s
-        self._until_s = began_s + max(life_s - EDGE_S, life_s / 2)
+        self._until_s = began_s + life_s - min(EDGE_S_MAX, life_s * EDGE_SHARE)
         self._renew_s = min(began_s + renew_s, self._until_s)
         if self._failures:
             log.info("%s: issued again", self.what)

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from farthing.dialects.chat.embedded import ANY_INPUTS, InputsMax
+from farthing.dialects.chat.requests.fitting import NO_QUIRKS, Quirks
 from farthing.dialects.chat.usage import UNSAID, UsageForm
 from farthing.dialects.passing.operations import PASSING
 from farthing.types import Operation
@@ -17,6 +18,8 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     """What to take off the end of a base URL, and to put there instead, to ask for its models."""
     operations: frozenset[Operation] = frozenset(PASSING)
     """What it has of the operations that are passed through."""
+    quirks: Quirks = NO_QUIRKS
+    """What it wants otherwise than OpenAI."""
     inputs_max: InputsMax = ANY_INPUTS
     """What one call of it for embeddings takes."""
 

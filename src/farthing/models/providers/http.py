@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 
 from farthing import __version__
 from farthing.config import ProviderConfig, Secret
-from farthing.errors import ProviderError
+from farthing.errors import ProviderError, ProviderRejected
 from farthing.models.providers import failures
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import OF_MESSAGES, Passage
 from farthing.protocols import BearerToken, Credentials
 from farthing.runtime.redact import Redactor
-from farthing.types import Prompt
+from farthing.types import Prompt, Target
 
 JSON = "application/json"
 BEARER = len("authorization: Bearer ")
@@ -101,6 +101,10 @@ class HttpProvider:
             path += f"{'&' if '?' in suffix else '?'}{self._query}"
         told = "" if content_type is None else f"content-type: {content_type}\r\n"
         return f"{method} {path} HTTP/1.1\r\n{self._fields}\r\n{told}".encode("latin-1")
+
+    def learn(self, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
+        """Nothing: what it cannot be told is known before the call."""
+        return False
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         return failures.failure(self.name, status, headers, body, self.redact)

@@ -9,6 +9,7 @@ none for is named before the call (`unsaid`).
 """
 
 from collections.abc import Mapping
+from time import monotonic
 from urllib.parse import quote
 
 import msgspec
@@ -16,6 +17,12 @@ import msgspec
 from farthing.config import OpenAIProviderConfig, ProviderConfig
 from farthing.dialects.chat.answers.reply import ReplyReader
 from farthing.dialects.chat.models import abilities
+from farthing.dialects.chat.requests.fitting import (
+    SAMPLING,
+    Learnt,
+    fitted,
+    name_limit,
+)
 from farthing.dialects.chat.requests.lowering import MORE_THAN_CHAT, lowered
 from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.dialects.faults import ProviderSaid
@@ -24,12 +31,13 @@ from farthing.dialects.passing.answers import whole as passed_whole
 from farthing.dialects.passing.operations import PASSING, passing_of
 from farthing.dialects.passing.request import with_model
 from farthing.dialects.written import Written
-from farthing.errors import ProviderError, ProviderUnavailable
+from farthing.errors import ProviderError, ProviderRejected, ProviderUnavailable
 from farthing.models.providers.host import UNKNOWN_HOST, HostFacts
 from farthing.models.providers.http import JSON, HttpProvider, key_lines, without_of
+from farthing.models.providers.learnt import Lessons, refusal_of
 from farthing.models.providers.openai.batch import OpenAIBatch
 from farthing.models.providers.responses.provider import ResponsesProvider
-from farthing.models.providers.translated import Translations
+from farthing.models.providers.translated import NAMES, Translations
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import (
@@ -90,7 +98,7 @@ class OpenAIProvider(HttpProvider):
         self.capabilities = Capabilities(
             operations=host.operations.union(PATHS),
             inputs_max=host.inputs_max,
-            all_said=True,
+            all_said=not host.quirks.any,
             batch=config.batch,
             choices=True,
             logprobs=True,
@@ -101,16 +109,32 @@ class OpenAIProvider(HttpProvider):
         self._list_from = host.list_from
         self._usage_form = host.usage_form
         self._replies = ReplyReader(host.usage_form, self.in_answer)
-        self._translations = Translations(_lowered, config.drop)
+        self._quirks = host.quirks
+        self._quirky = host.quirks.any
+        self._lessons = Lessons(monotonic)
+        self._may_drop = frozenset(config.drop)
+        self._fitted: tuple[Json, str, Learnt, Written] | None = None
+        """The last request that was made to fit: each is asked for what cannot be said of it just before it
+        is encoded."""
+        self._translations = Translations(self._lowered, config.drop)
         self._heads = {
             operation: self.lasting_head("POST", suffix, JSON) + b"x-request-id: "
             for operation, suffix in PATHS.items()
         }
 
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
-        """Nothing where the client speaks chat completions: its request goes up as it is."""
+        """Nothing where the client speaks chat completions and named the model: its request goes up as it is.
+        What the host or the model does not take, where the target was chosen for it."""
         if prompt.sent is None:
-            return ALL_SAID
+            asked, model = prompt.body["model"], target.model
+            if asked == model or asked == target.name or operation != "chat":
+                return ALL_SAID
+            if self._is_plain(prompt.body, model):
+                return ALL_SAID
+            written = self._fit(prompt.body, model)
+            if not (written.unsaid or written.yielded):
+                return ALL_SAID
+            return Unsaid(written.unsaid, written.yielded)
         native = self._native_for(prompt)
         if native is not None:
             return native.unsaid(prompt, target, operation)
@@ -140,23 +164,96 @@ class OpenAIProvider(HttpProvider):
         if sent is not None and sent.dialect in MORE_THAN_CHAT:
             body = self._translated(prompt, target)
         else:
-            body = prompt.body.copy()
-            asked, model = body["model"], target.model
-            body["model"] = model
-            if prompt.capped_by is not None or (
-                "max_tokens" in body and asked != model and asked != target.name and _reasons(model)
-            ):
-                _set_cap(body, model, prompt.output_tokens_max)
+            body = self._chat(prompt, target, operation)
         if prompt.stream:
             body["stream"] = True
-            if self._include_usage:
+            if self._include_usage and self._takes_stream_options(target.model):
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        head = b"%b%b\r\n%b" % (self._heads[operation], request_id.encode(), self.token_line)
+        head = b"%b%b\r\n" % (self._heads[operation], request_id.encode())
+        if self._token is not None:
+            head += self._token.line
         if self._by_path:
             head = _for_model(head, target.model)
         if passed:
             head += self.passage.up(passed, without_of(prompt))
         return head, _encode(body)
+
+    @staticmethod
+    def _is_chosen(prompt: Prompt, target: Target) -> bool:
+        """Whether the gateway chose the target: the client named no model, or another."""
+        asked = prompt.body["model"]
+        return bool(asked != target.model and asked != target.name)
+
+    def _chat(self, prompt: Prompt, target: Target, operation: Operation) -> Json:
+        """The body of a client of chat completions: as it was sent to the model that it named, else made to
+        fit."""
+        model, body = target.model, prompt.body
+        chosen = operation == "chat" and self._is_chosen(prompt, target)
+        if chosen and not self._is_plain(body, model):
+            body = self._fit(body, model).body
+            self._fitted = None
+            chosen = False
+        body = body.copy()
+        body["model"] = model
+        if prompt.capped_by is not None or (chosen and "max_tokens" in body and abilities(model).reasons):
+            self._set_cap(body, model, prompt.output_tokens_max)
+        elif self._lessons.known and operation == "chat":
+            name_limit(body, self._lessons.of(model).limit)
+        return body
+
+    def _is_plain(self, body: Json, model: str) -> bool:
+        """Whether at most the name of its limit has to be another: so it is with most requests."""
+        if self._quirky or self._lessons.known:
+            return False
+        return not abilities(model).fixed_sampling or SAMPLING.isdisjoint(body)
+
+    def _fit(self, body: Json, model: str) -> Written:
+        """What `body` comes to at this host."""
+        learnt = self._lessons.of(model)
+        last = self._fitted
+        if last is not None and last[0] is body and last[1] == model and last[2] is learnt:
+            return last[3]
+        written = fitted(body, model, self._quirks, learnt)
+        self._fitted = (body, model, learnt, written)
+        return written
+
+    def _takes_stream_options(self, model: str) -> bool:
+        if not self._quirks.stream_options:
+            return False
+        return not self._lessons.known or "stream_options" not in self._lessons.of(model).refused
+
+    def learn(self, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
+        if passing_of(prompt) is not None or (
+            prompt.sent is not None and self._native_for(prompt) is not None
+        ):
+            return False
+        model = target.model
+        translates = prompt.sent is not None and prompt.sent.dialect in MORE_THAN_CHAT
+        body = self._translations.body(prompt, target) if translates else prompt.body
+        asks_usage = prompt.stream and self._include_usage and "stream_options" not in body
+        refusal = refusal_of(error, {**body, "stream_options": {}} if asks_usage else body)
+        if refusal is None or self._lessons.of(model).limit == refusal.field:
+            return False
+        self._lessons.note(model, refusal)
+        if refusal.instead is not None or (asks_usage and refusal.field == "stream_options"):
+            return True
+        if not (translates or self._is_chosen(prompt, target)):
+            return False  # the client named the model, and is told what it would be told directly
+        written = fitted(body, model, self._quirks, self._lessons.of(model))
+        return refusal.field not in written.body and self._may_drop.issuperset(written.unsaid)
+
+    def _lowered(self, prompt: Prompt, target: Target) -> Written:
+        """The body of a client of another dialect, made to fit."""
+        dialect = "messages" if prompt.sent is None else prompt.sent.dialect
+        written = lowered(prompt.body, model=target.model, dialect=dialect)
+        if self._is_plain(written.body, target.model):
+            return written
+        fit = self._fit(written.body, target.model)
+        self._fitted = None
+        names = NAMES.get(dialect, {})
+        unsaid = (names.get(name, name) for name in fit.unsaid)
+        yielded = (names.get(name, name) for name in fit.yielded)
+        return Written(fit.body, (*written.unsaid, *unsaid), (*written.yielded, *yielded), written.reasons)
 
     def _as_sent(
         self,
@@ -179,7 +276,7 @@ class OpenAIProvider(HttpProvider):
         body = {**self._translations.body(prompt, target), "model": target.model}
         limit, most = prompt.output_tokens_max, target.output_tokens_max
         if limit is not None:
-            _set_cap(body, target.model, limit if most is None else min(limit, most))
+            self._set_cap(body, target.model, limit if most is None else min(limit, most))
         return body
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> Reply:
@@ -206,6 +303,24 @@ class OpenAIProvider(HttpProvider):
         if passing is None:
             return EventReader(event_bytes_max, self._usage_form)
         return PassedStream(passing, event_bytes_max, prompt.body)
+
+    def _set_cap(self, body: Json, model: str, cap: int | None) -> None:
+        """Write the cap on the output under the name that the model or its host knows, in place.
+
+        Reasoning models refuse `max_tokens`, most others know nothing else. Called when the cap is ours; what
+        a client sends to a model it named stays as it is.
+        """
+        old = body.pop("max_tokens", None)
+        new = body.pop("max_completion_tokens", None)
+        if cap is None:
+            cap = old if new is None else new
+        if cap is None:
+            return
+        name = self._lessons.of(model).limit or self._quirks.limit
+        if name is None:
+            newer = abilities(model).reasons or (old is None and new is not None)
+            name = "max_completion_tokens" if newer else "max_tokens"
+        body[name] = cap
 
     def _native_for(self, prompt: Prompt) -> ResponsesProvider | None:
         """What speaks with the provider in the client's own dialect; None: chat completions do."""
@@ -243,28 +358,3 @@ class OpenAIProvider(HttpProvider):
 def _for_model(head: bytes, model: str) -> bytes:
     """The head of a call whose path names its model."""
     return head.replace(MODEL_IN_PATH.encode(), quote(model, safe="").encode(), 1)
-
-
-def _reasons(model: str) -> bool:
-    return abilities(model).reasons
-
-
-def _lowered(prompt: Prompt, target: Target) -> Written:
-    dialect = "messages" if prompt.sent is None else prompt.sent.dialect
-    return lowered(prompt.body, model=target.model, dialect=dialect)
-
-
-def _set_cap(body: Json, model: str, cap: int | None) -> None:
-    """Write the cap on the output under the name `model` knows, in place.
-
-    Reasoning models refuse `max_tokens`, most others know nothing else. Called when the cap is ours or
-    the model is; what a client sends to a model it named stays as it is.
-    """
-    old = body.pop("max_tokens", None)
-    new = body.pop("max_completion_tokens", None)
-    if cap is None:
-        cap = old if new is None else new
-    if cap is not None:
-        body[
-            "max_completion_tokens" if _reasons(model) or (old is None and new is not None) else "max_tokens"
-        ] = cap

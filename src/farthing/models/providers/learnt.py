@@ -1,0 +1,127 @@
+"""What targets have said of themselves in refusals: a parameter that one does not take is learnt once.
+
+Only a refusal that says of exactly one field of the request that it is not supported teaches anything: that a
+value is out of range, or that a message is wrong, is the client's matter. What was learnt is forgotten after
+a day, since models change behind their names.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+
+from farthing.dialects.chat.fields import FIELDS
+from farthing.dialects.chat.requests.fitting import LIMITS, NOTHING_LEARNT, Learnt, LimitName
+from farthing.errors import ProviderRejected
+from farthing.types import Json, replace
+
+REFUSALS = frozenset({400, 422})
+TARGETS_MAX = 500
+FIELDS_MAX = 32  # of one target; more is a server that refuses everything
+KEPT_S = 86_400.0
+VALUE_CHARS_MAX = 64
+UNKNOWN = frozenset({"unsupported_parameter", "unknown_parameter", "unsupported_value"})
+"""Codes that say that a field, or any value of it but one, is not taken."""
+PHRASES = (
+    "not supported", "unsupported", "does not support", "doesn't support", "not permitted", "unrecognized",
+    "unknown parameter", "unknown field", "unexpected keyword", "unexpected field", "is not allowed",
+    "cannot be set", "is incompatible with",
+)  # fmt: skip
+"""What refusals say that have no such code."""
+NO_SUCH_FIELD = frozenset({"unsupported_parameter", "unknown_parameter"})
+CHOICES = frozenset({
+    "modalities", "reasoning", "reasoning_effort", "response_format", "service_tier", "thinking",
+    "tool_choice", "verbosity",
+})  # fmt: skip
+"""Fields of few values, of which others may be taken where one is refused."""
+NEVER = frozenset({"messages", "model", "stream", "tools", "functions"})
+"""Without these there is no request, or another one."""
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CAMEL = re.compile(r"(?<=[a-z])[A-Z]")
+
+
+class Refusal(Struct, frozen=True):
+    """One field that a target does not take."""
+
+    field: str
+    instead: LimitName | None = None
+    """The other name of the limit of output, if `field` is one of them."""
+    value: str | None = None
+    """The value that is not taken; None: no other is either."""
+
+
+class _Known(Struct):
+    learnt: Learnt
+    until_s: float
+
+
+class Lessons:
+    """What the targets of one provider were seen to refuse."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+        self.known = False
+        """Whether anything was ever learnt."""
+
+    def of(self, model: str) -> Learnt:
+        """What is known of a model."""
+        known = self._known.get(model)
+        if known is None:
+            return NOTHING_LEARNT
+        if self._clock() >= known.until_s:
+            del self._known[model]
+            return NOTHING_LEARNT
+        return known.learnt
+
+    def note(self, model: str, refusal: Refusal) -> None:
+        """Remember it, unless too much is known of the model already."""
+        learnt = self.of(model)
+        if refusal.instead is not None:
+            learnt = replace(learnt, limit=refusal.instead)
+        elif len(learnt.refused) + len(learnt.values) >= FIELDS_MAX:
+            return
+        elif refusal.value is None:
+            learnt = replace(learnt, refused=learnt.refused | {refusal.field})
+        elif len(refusal.value) <= VALUE_CHARS_MAX:
+            learnt = replace(learnt, values=learnt.values | {(refusal.field, refusal.value)})
+        if model not in self._known and len(self._known) >= TARGETS_MAX:
+            del self._known[next(iter(self._known))]
+        self._known[model] = _Known(learnt, self._clock() + KEPT_S)
+        self.known = True
+
+
+def refusal_of(error: ProviderRejected, body: Json) -> Refusal | None:
+    """The field of `body` that a refusal names as one that the target does not take; None: it names none, or
+    says something else."""
+    if error.upstream_status not in REFUSALS or error.unasked:
+        return None
+    said, words = error.said or {}, error.words
+    code = str(said.get("code"))
+    if code not in UNKNOWN and not any(phrase in words.lower() for phrase in PHRASES):
+        return None
+    param = said.get("param")
+    named = [name for name in (param, *_words(words)) if name in FIELDS]
+    if "messages" in named and param not in body:
+        return None  # of a part of a message, whose fields have names of their own
+    there = [name for name in dict.fromkeys(named) if name in body and name not in NEVER]
+    field = param if isinstance(param, str) and param in there else there[0] if there else None
+    if field is None or (field != param and len(there) > 1 and not set(there) <= set(LIMITS)):
+        return None
+    if field not in LIMITS:
+        value = body[field]
+        if isinstance(value, str) and value and value in words:
+            return Refusal(field, value=value)
+        return None if field in CHOICES and code not in NO_SUCH_FIELD else Refusal(field)
+    instead: LimitName = "max_completion_tokens" if field == "max_tokens" else "max_tokens"
+    if instead in body or not (instead in named or field == param or code in UNKNOWN):
+        return None
+    return Refusal(field, instead)
+
+
+def _words(words: str) -> Iterator[str]:
+    """Words that may be names of fields, in their order."""
+    for word in _WORD.findall(words):
+        yield word
+        if _CAMEL.search(word):  # presencePenalty
+            yield _CAMEL.sub(lambda found: f"_{found[0].lower()}", word)
