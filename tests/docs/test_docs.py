@@ -34,7 +34,13 @@ from farthing.models import call as calls
 from farthing.models.pricing.catalogue import Catalogue, price_on
 from farthing.types import Attempt, Receipt, Semantics, Signal, Usage
 
-NAMES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_CLIENT_SECRET")
+NAMES = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "AZURE_CLIENT_SECRET",
+    "AWS_BEARER_TOKEN_BEDROCK",
+)
 ENV = {name: "sk-example" for name in NAMES}
 GATEWAY = """
 [providers.faults]

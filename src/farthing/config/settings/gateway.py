@@ -629,7 +629,7 @@ class BedrockProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field
     region: str
     """As `us-east-1`: calls are signed for it."""
     base_url: str = ""
-    """None: `https://bedrock-runtime.REGION.amazonaws.com`."""
+    """Empty: `https://bedrock-runtime.REGION.amazonaws.com`."""
     auth: Literal["aws", "bearer", "none"] | None = None
     """`aws` signs each call with keys of AWS; `bearer` sends `api_key`, an API key of Bedrock. None: `bearer`
     with such a key, else `aws`."""

@@ -6,6 +6,9 @@ from farthing.dialects.conversation import Conversation
 from farthing.dialects.converse.models import abilities
 from farthing.types import Json
 
+GIVES_WAY = frozenset({"caller", "toolset_name", "transformations"})
+"""Fields of messages that say who made a call, by what, and how an image was scaled."""
+
 
 class Notes:
     """Of one request to one model."""
@@ -28,6 +31,15 @@ class Notes:
         name = self.said.name_of(field)
         self.unsaid.append(name)
         self.reasons.setdefault(name, reason)
+
+    def unknown(self, extras: Json) -> None:
+        """Fields of a message, a part or a call that have no name here. Clients of chat send back what they
+        were answered with, and it holds what their last provider added; in other dialects it may change what
+        is said."""
+        where = self.said.name_of("messages")
+        for name in extras:
+            gives_way = self.said.dialect == "chat" or name in GIVES_WAY
+            (self.yielded if gives_way else self.unsaid).append(f"{where}.{name}")
 
     def mark(self, blocks: list[Json], mark: Any) -> None:
         """Have what stands in `blocks` so far cached, if `mark` wants it and the model can."""

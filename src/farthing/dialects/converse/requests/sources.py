@@ -75,6 +75,8 @@ class SourceWriter:
                 return self._audio(block)
             case Opaque(kind="video_url", value=value):
                 return self._video(value)
+            case Opaque(kind="search_result", value=value):
+                return self._passage(value)
             case Opaque(kind=kind):
                 self._notes.unsaid.append(self._notes.said.name_of(kind))
         return None
@@ -159,6 +161,23 @@ class SourceWriter:
             self._notes.lacks("video_url", NO_LINKS)
             return None
         return {"video": {"format": form, "source": {"bytes": data}}}
+
+    def _passage(self, part: Any) -> Json | None:
+        told = part if isinstance(part, dict) else {}
+        content, cited = told.get("content"), told.get("citations")
+        texts = [
+            one["text"]
+            for one in (content if isinstance(content, list) else ())
+            if isinstance(one, dict) and isinstance(one.get("text"), str) and one["text"].strip()
+        ]
+        source, title = told.get("source"), told.get("title")
+        if not (texts and isinstance(source, str) and isinstance(title, str)):
+            self._notes.unsaid.append(self._notes.said.name_of("search_result"))
+            return None
+        written: Json = {"source": source, "title": title, "content": [{"text": text} for text in texts]}
+        if isinstance(cited, dict) and isinstance(cited.get("enabled"), bool):
+            written["citations"] = {"enabled": cited["enabled"]}
+        return {"searchResult": written}
 
 
 def _image_format(source: Source) -> str:

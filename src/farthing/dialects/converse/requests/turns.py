@@ -142,9 +142,7 @@ class TurnWriter:
     def _named(self, turn: Turn) -> None:
         if turn.name:
             self._notes.unsaid.append("messages.name")
-        if turn.extras:
-            where = self._notes.said.name_of("messages")
-            self._notes.yielded += [f"{where}.{name}" for name in turn.extras]
+        self._notes.unknown(turn.extras)
 
     def _into(self, role: str) -> list[Json]:
         """The blocks of the last message, if that is of this role, else of a new one."""
@@ -195,9 +193,7 @@ class TurnWriter:
                 into.append({"text": block.text})
                 if block.citations:
                     self._notes.yielded.append(self._notes.said.name_of("messages.citations"))
-                if block.extras:
-                    where = self._notes.said.name_of("messages")
-                    self._notes.yielded += [f"{where}.{name}" for name in block.extras]
+                self._notes.unknown(block.extras)
             self._notes.mark(into, block.cache)
             return
         if isinstance(block, Refusal):
@@ -226,9 +222,7 @@ class TurnWriter:
     def _call(self, call: ToolCall) -> Json:
         self._open.add(call.id)
         given: Any = {"input": call.arguments} if call.custom else self._inputs.read(call.arguments)
-        if call.extras:
-            where = self._notes.said.name_of("messages")
-            self._notes.yielded += [f"{where}.{name}" for name in call.extras]
+        self._notes.unknown(call.extras)
         return {"toolUse": {"toolUseId": self._new_id(call.id), "name": tool_name(call.name), "input": given}}
 
     def _result(self, into: list[Json], result: ToolResult) -> None:
