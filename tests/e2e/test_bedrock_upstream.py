@@ -188,6 +188,12 @@ def test_tokens_are_counted_by_bedrock_where_it_can(gateway: Running, upstream: 
     assert other.status == 200 and other.json["input_tokens"] > 0 and len(upstream.calls) == calls
 
 
+def test_its_models_and_profiles_are_listed(gateway: Running) -> None:
+    listed = [entry["id"] for entry in gateway.request("GET", "/v1/models").json["data"]]
+    for name in ("good", "amazon.nova-lite-v1:0", "us.amazon.nova-pro-v1:0"):
+        assert any(one.endswith(name) for one in listed), listed
+
+
 # -- what it costs ---------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from tests.faults.truth import Call
 PATH: Final = re.compile(
     r"(?:/v1)?/model/([^/]+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)"
 )
-LISTS: Final = frozenset({"/foundation-models", "/v1/foundation-models"})
+LISTS: Final = re.compile(r"(?:/v1)?/(foundation-models|inference-profiles)")
 ERRORS: Final[dict[int, str]] = {
     400: "ValidationException",
     403: "AccessDeniedException",
@@ -47,6 +47,11 @@ def asked(path: str) -> tuple[str, str] | None:
     """The model and the operation that a path names; None: it is no call of a model."""
     found = PATH.fullmatch(path)
     return None if found is None else (unquote(found[1]), found[2])
+
+
+def is_asked(path: str) -> bool:
+    """Whether a path is one of Bedrock's."""
+    return asked(path) is not None or LISTS.fullmatch(path) is not None
 
 
 class Invalid(Exception):
@@ -272,7 +277,7 @@ class Bedrock:
     def refused(self, request: Incoming, body: Json | None, plan: Plan) -> Refusal | None:
         if "authorization" not in request.headers:
             return 403, "Missing Authentication Token"
-        if request.path in LISTS:
+        if LISTS.fullmatch(request.path.partition("?")[0]):
             return None
         told = asked(request.path)
         if told is None:
@@ -302,9 +307,13 @@ class Bedrock:
         return self._messages.refused(as_sent, {"model": model, **asks}, plan)
 
     def ready(self, call: Call, body: Json, plan: Plan) -> Json | None:
-        if call.path in LISTS:
+        listed = LISTS.fullmatch(call.path)
+        if listed is not None and listed[1] == "foundation-models":
             ids = (plan.models or "good amazon.nova-lite-v1:0").split()
             return {"modelSummaries": [{"modelId": name, "outputModalities": ["TEXT"]} for name in ids]}
+        if listed is not None:
+            profile = {"inferenceProfileId": "us.amazon.nova-pro-v1:0", "type": "SYSTEM_DEFINED"}
+            return {"inferenceProfileSummaries": [profile]}
         if call.path.endswith("/count-tokens"):
             return {"inputTokens": 42}
         return None

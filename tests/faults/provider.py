@@ -248,7 +248,7 @@ class FaultProvider:
 
     def _dialect_of(self, request: Incoming) -> Dialect:
         """As a host tells that serves all: by the path, and the list of models by the header."""
-        if converse.asked(request.path.partition("?")[0]) is not None or request.path in converse.LISTS:
+        if converse.is_asked(request.path.partition("?")[0]):
             return self._bedrock
         if request.path.startswith("/v1/responses"):
             return self._responses

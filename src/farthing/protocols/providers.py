@@ -303,6 +303,12 @@ class Provider(Protocol):  # models/providers: openai | anthropic
     def list_head(self) -> bytes:
         """The head of the call that lists its models: an object with `data`, a list of objects with `id`."""
 
+    def list_calls(self) -> tuple[tuple[Any, bytes], ...]:
+        """The calls that list its models, as most have one: where each goes, and its head."""
+
+    def listed(self, body: bytes) -> bytes:
+        """A reply to one of `list_calls` in the form that `list_head` says."""
+
     def count_call(
         self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
     ) -> tuple[bytes, bytes] | None:

@@ -106,6 +106,15 @@ class HttpProvider:
         """Nothing: what it cannot be told is known before the call."""
         return False
 
+    def list_head(self) -> bytes:
+        return self.head("GET", "/models")
+
+    def list_calls(self) -> tuple[tuple[HttpOrigin, bytes], ...]:
+        return ((self.origin, self.list_head()),)
+
+    def listed(self, body: bytes) -> bytes:
+        return body
+
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         return failures.failure(self.name, status, headers, body, self.redact)
 

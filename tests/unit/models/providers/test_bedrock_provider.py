@@ -48,6 +48,7 @@ from farthing.models.credentials.aws import AwsKeys
 from farthing.models.credentials.renewed import Fresh
 from farthing.models.providers.bedrock.provider import BedrockProvider
 from farthing.models.providers.bedrock.sigv4 import Signer
+from farthing.models.transport.origin import HttpOrigin
 from farthing.protocols import ALL_SAID, Provider, SigningKeys
 from farthing.types import Json, Prompt, Target, replace
 
@@ -472,6 +473,36 @@ def test_tokens_are_counted_of_the_model_behind_a_profile() -> None:
         assert inner["anthropic_version"] and inner["max_tokens"] and "model" not in inner
     assert bedrock().count_call(prompt(), target("amazon.nova-lite-v1:0"), "req-1") is None
     assert bedrock().count_call(prompt(), target(ARN), "req-1") is None
+
+
+def test_models_are_listed_beside_where_they_are_called() -> None:
+    config = BedrockProviderConfig(region="us-east-1", auth="none")
+    runtime = HttpOrigin("b", "bedrock-runtime.us-east-1.amazonaws.com", 443, True)
+    provider = BedrockProvider("b", runtime, config, path="")
+    (at, models), (same, profiles) = provider.list_calls()
+    assert at is same and at.host == "bedrock.us-east-1.amazonaws.com"
+    for head in (models, profiles):
+        assert b"host: bedrock.us-east-1.amazonaws.com\r\n" in head and b"bedrock-runtime" not in head
+    signed = signing(Wall())
+    (_, _), (_, listed) = signed.list_calls()
+    assert path_of(listed.decode()) == "/inference-profiles?maxResults=1000"
+    assert b"SignedHeaders=host;x-amz-date" in listed
+
+
+def test_models_that_write_and_profiles_are_listed_by_what_they_are_called_by() -> None:
+    summaries: list[Json] = [
+        {"modelId": "a.m-1", "inferenceTypesSupported": ["ON_DEMAND"], "outputModalities": ["TEXT"]},
+        {"modelId": "a.m-2", "inferenceTypesSupported": ["INFERENCE_PROFILE"]},
+        {"modelId": "a.image", "outputModalities": ["IMAGE"]},
+    ]
+    profiles = [
+        {"inferenceProfileId": "us.a.m-2", "inferenceProfileArn": "arn:1", "type": "SYSTEM_DEFINED"},
+        {"inferenceProfileId": "abc", "inferenceProfileArn": ARN, "type": "APPLICATION"},
+    ]
+    told = {"modelSummaries": summaries, "inferenceProfileSummaries": profiles}
+    listed = json.loads(bedrock().listed(json.dumps(told).encode()))
+    assert [one["id"] for one in listed["data"]] == ["a.m-1", "us.a.m-2", ARN]
+    assert json.loads(bedrock().listed(b"[]")) == {"data": []}
 
 
 def test_keys_of_aws_have_a_table_of_their_own() -> None:

@@ -8,15 +8,16 @@ Each call is signed for the region with keys of AWS, or sends an API key of Bedr
 whose time is off by minutes: where a refusal shows that this machine's clock is, calls are signed by AWS's.
 """
 
+import dataclasses
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from functools import partial
 from hashlib import sha256
 from secrets import token_hex
 from time import time
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
@@ -46,10 +47,12 @@ from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import OF_MESSAGES, Passage
 from farthing.protocols import ALL_SAID, AwsCredentials, BatchApi, Capabilities, Transport, Unsaid
-from farthing.text.lenient_json import write_json
-from farthing.types import Operation, Prompt, Target, replace
+from farthing.text.lenient_json import any_json, write_json
+from farthing.types import Json, Operation, Prompt, Target, replace
 
 ERROR_TYPE = b"x-amzn-errortype"
+RUNTIME = "bedrock-runtime."
+"""How the names of hosts begin where models are called."""
 SKEWED = frozenset({
     "InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch",
 })  # fmt: skip
@@ -108,6 +111,7 @@ class BedrockProvider(TranslatingProvider):
         self._signer = Signer(config.region, "bedrock")
         self._below = path
         self._host = host_of(origin)
+        self._lists_at = _control_of(origin)
         self._betas = claude.BETAS if config.betas is None else frozenset(config.betas)
         self._wall = wall
         self._ahead_s = 0.0
@@ -163,13 +167,20 @@ class BedrockProvider(TranslatingProvider):
         head += b"x-request-id: %b\r\n" % request_id.encode()
         return head + self.passage.up(passed, OF_MESSAGES) if passed else head
 
-    def _proved(self, method: str, suffix: str, body: bytes, query: str = "") -> bytes:
+    def _proved(
+        self, method: str, suffix: str, body: bytes, query: str = "", *, host: str | None = None
+    ) -> bytes:
+        """The head of a call, with what proves it. `host` takes the place of the provider's own."""
         told = JSON if body else None
         head = self.head(method, f"{suffix}?{query}" if query else suffix, told)
+        if host is None:
+            host = self._host
+        elif host != self._host:
+            head = head.replace(f"host: {self._host}\r\n".encode(), f"host: {host}\r\n".encode(), 1)
         keys = None if self._keys is None else self._keys.keys
         if keys is None:
             return head
-        headers = [("host", self._host)] if told is None else [("content-type", JSON), ("host", self._host)]
+        headers = [("host", host)] if told is None else [("content-type", JSON), ("host", host)]
         pairs = [(name, value) for name, _, value in (one.partition("=") for one in query.split("&") if one)]
         lines = self._signer.lines(
             method,
@@ -267,7 +278,17 @@ class BedrockProvider(TranslatingProvider):
     # -- what else it is asked -------------------------------------------------------------------------
 
     def list_head(self) -> bytes:
-        return self._proved("GET", "/foundation-models", b"")
+        return self._proved("GET", "/foundation-models", b"", host=host_of(self._lists_at))
+
+    def list_calls(self) -> tuple[tuple[HttpOrigin, bytes], ...]:
+        """Models that are called by their own id, and profiles by which the others are."""
+        profiles = self._proved(
+            "GET", "/inference-profiles", b"", "maxResults=1000", host=host_of(self._lists_at)
+        )
+        return (self._lists_at, self.list_head()), (self._lists_at, profiles)
+
+    def listed(self, body: bytes) -> bytes:
+        return write_json({"data": [{"id": name} for name in models_in(body)]})
 
     def count_call(
         self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
@@ -293,3 +314,30 @@ class BedrockProvider(TranslatingProvider):
 
     def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
         """None: its batches are not used."""
+
+
+def _control_of(origin: HttpOrigin) -> HttpOrigin:
+    """Where models are listed: beside where they are called at AWS, else there."""
+    if not origin.host.startswith(RUNTIME):
+        return origin
+    return dataclasses.replace(
+        origin, name=f"{origin.name}: models", host=f"bedrock.{origin.host.removeprefix(RUNTIME)}"
+    )
+
+
+def models_in(body: bytes) -> Iterator[str]:
+    """What models that write are called by, in a list of models or of profiles."""
+    value = any_json(body)
+    told = value if isinstance(value, dict) else {}
+    for model in _dicts(told.get("modelSummaries")):
+        ways, writes = model.get("inferenceTypesSupported"), model.get("outputModalities")
+        asked = not isinstance(ways, list) or "ON_DEMAND" in ways
+        if asked and (not isinstance(writes, list) or "TEXT" in writes):
+            yield str(model.get("modelId", ""))
+    for profile in _dicts(told.get("inferenceProfileSummaries")):
+        own = profile.get("type") == "APPLICATION"  # its id alone is not enough
+        yield str(profile.get("inferenceProfileArn" if own else "inferenceProfileId", ""))
+
+
+def _dicts(value: Any) -> list[Json]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
