@@ -464,6 +464,16 @@ def test_marks_give_way_where_the_model_does_not_cache() -> None:
     assert told.yielded == ("cache_control.ttl",)
 
 
+def test_open_models_and_tools_of_nova_are_not_marked() -> None:
+    mark = {"type": "ephemeral"}
+    told = written(
+        "qwen.qwen3-coder-30b-v1:0", messages=content({"type": "text", "text": "a", "cache_control": mark})
+    )
+    assert told.yielded == ("cache_control",)
+    told = written(NOVA, tools=[{**TOOLS[0], "cache_control": mark}])
+    assert told.yielded == ("cache_control",) and len(told.body["toolConfig"]["tools"]) == 1
+
+
 def test_a_mark_on_a_result_stands_behind_the_results() -> None:
     mark = {"type": "ephemeral"}
     told = [{"type": "text", "text": "y", "cache_control": mark}]
@@ -471,6 +481,13 @@ def test_a_mark_on_a_result_stands_behind_the_results() -> None:
     body = body_of(messages=asked, tools=TOOLS)
     kinds = [next(iter(block)) for block in body["messages"][2]["content"]]
     assert kinds == ["toolResult", "toolResult", "cachePoint"]
+
+
+def test_sound_in_a_result_is_named() -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+    told = written(messages=[*HI, calls(call("c1")), result("c1", [sound])], tools=TOOLS)
+    assert told.unsaid == ("input_audio",)
+    check(told.body)
 
 
 # -- reasoning -------------------------------------------------------------------------------------------

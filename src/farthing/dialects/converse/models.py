@@ -1,7 +1,7 @@
 """What the models behind Converse can be told, by whose they are.
 
 Converse is one form, but what of it a model takes differs by its maker. Of a model whose name tells no maker
-(an application's inference profile, one that is newer than this table) all of the form is assumed.
+(an application's inference profile) all of the form is assumed.
 Sources: "Supported models and model features" and "Call a tool with the Converse API" of Bedrock's guide.
 """
 
@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-_MAKER = re.compile(
-    r"(?:^|[/.:])(ai21|amazon|anthropic|cohere|deepseek|meta|mistral|openai|writer)\.([\w.-]+)"
-)
+_PLACES = r"(?:(?:us|eu|apac|global|jp|au|ca|sa|us-gov)\.)?"
+_MAKER = re.compile(rf"(?:^|[/:]){_PLACES}([a-z][a-z0-9]*)\.([\w.-]+)")
 _CLAUDE = re.compile(r"(?:^|[/.:])anthropic\.claude")
 
 
@@ -26,6 +26,7 @@ class Abilities(Struct, frozen=True, kw_only=True):
     """The answer can be held to a JSON schema."""
     caches: bool = True
     """A prefix can be marked for its cache."""
+    caches_tools: bool = True
     cache_ttl: bool = True
     """And for an hour."""
     effort: Literal["field", "nova", "gpt", "none"] = "field"
@@ -38,8 +39,14 @@ class Abilities(Struct, frozen=True, kw_only=True):
 
 
 _NOVA = Abilities(
-    formats=False, cache_ttl=False, effort="none", top_k=("inferenceConfig", "topK"), failed_results=True
+    formats=False,
+    caches_tools=False,
+    cache_ttl=False,
+    effort="none",
+    top_k=("inferenceConfig", "topK"),
+    failed_results=True,
 )
+_NOVA2: Abilities = replace(_NOVA, effort="nova")
 _PLAIN = Abilities(choices=frozenset(), formats=False, caches=False, effort="none")
 _MAKERS: Mapping[str, Abilities] = {
     "ai21": _PLAIN,
@@ -52,6 +59,8 @@ _MAKERS: Mapping[str, Abilities] = {
     "openai": Abilities(choices=frozenset(), caches=False, effort="gpt"),
     "writer": _PLAIN,
 }
+_OTHER = Abilities(caches=False, effort="none")
+"""Of a maker that is not in the table: most are open models."""
 _ANY = Abilities(failed_results=True)
 
 
@@ -68,9 +77,4 @@ def abilities(model: str) -> Abilities:
     maker, name = found.groups()
     if maker == "amazon" and name.startswith("nova"):
         return _NOVA2 if name.startswith("nova-2") else _NOVA
-    return _MAKERS[maker]
-
-
-_NOVA2 = Abilities(
-    formats=False, cache_ttl=False, effort="nova", top_k=("inferenceConfig", "topK"), failed_results=True
-)
+    return _MAKERS.get(maker, _OTHER)

@@ -301,6 +301,36 @@ def test_fields_that_a_client_can_do_without_give_way() -> None:
     assert b"service_tier" not in call(bedrock(), messages(raw))[1]
 
 
+ITSELF: Json = {
+    "guardrailConfig": {"guardrailIdentifier": "abc", "guardrailVersion": "1", "trace": "enabled"},
+    "performanceConfig": {"latency": "optimized"},
+    "serviceTier": {"type": "flex"},
+    "requestMetadata": {"team": "x"},
+}
+LINES = (
+    "x-amzn-bedrock-guardrailidentifier: abc",
+    "x-amzn-bedrock-guardrailversion: 1",
+    "x-amzn-bedrock-trace: ENABLED",
+    "x-amzn-bedrock-performanceconfig-latency: optimized",
+    "x-amzn-bedrock-service-tier: flex",
+    'x-amzn-bedrock-request-metadata: {"team":"x"}',
+)
+
+
+def test_what_is_asked_of_bedrock_itself_stands_in_headers_for_claude() -> None:
+    own = messages(json.dumps({**json.loads(RAW), **ITSELF}).encode())
+    for asked in (own, prompt(**ITSELF)):
+        assert bedrock().unsaid(asked, target(), "chat") is ALL_SAID
+        head, body = call(bedrock(), asked)
+        assert set(LINES) <= set(head.split("\r\n")) and ITSELF.keys().isdisjoint(json.loads(body))
+    for odd in ({"guardrailIdentifier": "a\r\nx: y"}, {"streamProcessingMode": "sync"}, 7):
+        asked = prompt(guardrailConfig=odd)
+        assert bedrock().unsaid(asked, target(), "chat").names == ("guardrailConfig",)
+        assert "x: y" not in call(bedrock(), asked)[0]
+        own = messages(json.dumps({**json.loads(RAW), "guardrailConfig": odd}).encode())
+        assert bedrock().unsaid(own, target(), "chat").names == ("guardrailConfig",)
+
+
 # -- Claude, translated ----------------------------------------------------------------------------------
 
 
@@ -471,6 +501,12 @@ def test_tokens_are_counted_of_the_model_behind_a_profile() -> None:
         assert faults({**json.loads(body), "modelId": "m"}, "CountTokensRequest") == []
         inner = json.loads(b64decode(json.loads(body)["input"]["invokeModel"]["body"]))
         assert inner["anthropic_version"] and inner["max_tokens"] and "model" not in inner
+    thinks = RAW.replace(b'{"model"', b'{"thinking":{"type":"enabled","budget_tokens":2048},"model"')
+    bare = messages(thinks.replace(b'"max_tokens": 90,', b""))
+    counted = bedrock().count_call(bare, target(), "req-1")
+    assert counted is not None
+    inner = json.loads(b64decode(json.loads(counted[1])["input"]["invokeModel"]["body"]))
+    assert inner["max_tokens"] == 2_049, "more than is to be thought"
     assert bedrock().count_call(prompt(), target("amazon.nova-lite-v1:0"), "req-1") is None
     assert bedrock().count_call(prompt(), target(ARN), "req-1") is None
 

@@ -41,11 +41,11 @@ class Notes:
             gives_way = self.said.dialect == "chat" or name in GIVES_WAY
             (self.yielded if gives_way else self.unsaid).append(f"{where}.{name}")
 
-    def mark(self, blocks: list[Json], mark: Any) -> None:
+    def mark(self, blocks: list[Json], mark: Any, *, tools: bool = False) -> None:
         """Have what stands in `blocks` so far cached, if `mark` wants it and the model can."""
         if mark is None:
             return
-        if not self.abilities.caches:
+        if not self.abilities.caches or (tools and not self.abilities.caches_tools):
             self.yielded.append(self.said.name_of("cache_control"))
             return
         point: Json = {"type": "default"}

@@ -117,7 +117,8 @@ class _Writer:
             told = self._tool(tool)
             if told is not None:
                 written.append(told)
-                self._notes.mark(written, tool.cache if isinstance(tool, FunctionTool) else None)
+                cache = tool.cache if isinstance(tool, FunctionTool) else None
+                self._notes.mark(written, cache, tools=True)
         if written and not self._notes.abilities.tools:
             self._notes.lacks("tools", f"{self._notes.model} calls no tools; name another model")
             return []

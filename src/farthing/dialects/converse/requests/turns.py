@@ -11,6 +11,7 @@ from farthing.dialects.call_ids import valid_id
 from farthing.dialects.call_inputs import InputReader
 from farthing.dialects.chat.fields import is_billing
 from farthing.dialects.conversation import (
+    Audio,
     Block,
     Reasoning,
     Refusal,
@@ -230,7 +231,10 @@ class TurnWriter:
         call_id = self._ids.get(result.call_id) or valid_id(result.call_id)
         content: list[Json] = []
         for block in result.blocks:
-            self._add(content, block)
+            if isinstance(block, Audio):
+                self._notes.lacks("input_audio", "results of tools hold no sound at Bedrock; send its words")
+            else:
+                self._add(content, block)
         mark = result.cache
         if any("cachePoint" in block for block in content):  # it stands behind the result
             mark = {"ttl": next(one["cachePoint"].get("ttl") for one in content if "cachePoint" in one)}

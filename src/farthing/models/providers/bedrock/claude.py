@@ -4,7 +4,7 @@ The path names the model and whether it is streamed, and the body the version an
 elsewhere. What Anthropic runs itself is not there: its tools, its files, links that it fetches, its batches.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -37,6 +37,21 @@ NO_LINKS = "Bedrock fetches no links; send it as data"
 NO_FILES = "uploaded files are not at Bedrock; send it as data"
 
 
+IN_HEADERS: Mapping[str, Mapping[str, str]] = {
+    "guardrailConfig": {
+        "guardrailIdentifier": "x-amzn-bedrock-guardrailidentifier",
+        "guardrailVersion": "x-amzn-bedrock-guardrailversion",
+        "trace": "x-amzn-bedrock-trace",
+    },
+    "performanceConfig": {"latency": "x-amzn-bedrock-performanceconfig-latency"},
+    "serviceTier": {"type": "x-amzn-bedrock-service-tier"},
+    "requestMetadata": {},
+}
+"""Fields of Converse that a client may send for Claude too, and the headers of `InvokeModel` for them."""
+METADATA = "x-amzn-bedrock-request-metadata"
+VALUE_CHARS_MAX = 8_500  # AWS's own, of the longest
+
+
 class Lacks(Struct):
     """What of a request Bedrock does not have."""
 
@@ -55,6 +70,9 @@ def lacks(body: Json, *, link: str, file: str) -> Lacks:
     for name in NOT_THERE:
         if body.get(name) is not None:
             found.add(name, f"Bedrock has no {name}; leave it out")
+    for name in IN_HEADERS:
+        if name in body and _lines_of(name, body[name]) is None:
+            found.add(name, f"InvokeModel has no header for all of this {name}; send what its guide names")
     for tool in _dicts(body.get("tools")):
         kind = tool.get("type")
         if isinstance(kind, str) and kind.startswith(RUN_BY_ANTHROPIC):
@@ -70,13 +88,17 @@ def lacks(body: Json, *, link: str, file: str) -> Lacks:
 
 def _sources(messages: Any) -> Iterator[Json]:
     """Where the data of images and documents lies, those in results of tools too."""
-    for message in _dicts(messages):
-        for block in _dicts(message.get("content")):
-            if block.get("type") == "tool_result":
-                for inner in _dicts(block.get("content")):
-                    yield from _dicts([inner.get("source")])
-            elif "source" in block:
+    for message in messages if messages.__class__ is list else ():
+        content = message.get("content") if message.__class__ is dict else None
+        if content.__class__ is not list:
+            continue
+        for block in content:
+            if block.__class__ is not dict:
+                continue
+            if "source" in block:
                 yield from _dicts([block["source"]])
+            elif block.get("type") == "tool_result":
+                yield from _dicts([inner.get("source") for inner in _dicts(block.get("content"))])
 
 
 def _dicts(value: Any) -> Iterable[Json]:
@@ -91,11 +113,39 @@ def body_as_sent(prompt: Prompt, sent: Sent, model: str, betas: list[str]) -> by
 
 def counted_as_sent(sent: Sent, model: str, betas: list[str]) -> bytes:
     """As `body_as_sent`, for a call that counts its tokens: Bedrock wants what it would be asked with."""
-    return written(sent, {**edits.counted(sent, model), **_moved(sent.body, betas), "max_tokens": 1})
+    changed = {**edits.counted(sent, model), **_moved(sent.body, betas)}
+    thinking = sent.body.get("thinking")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    changed["max_tokens"] = sent.body.get("max_tokens") or (budget + 1 if isinstance(budget, int) else 1)
+    return written(sent, changed)
+
+
+def header_lines(body: Json) -> str:
+    """The header lines for what a client asks of Bedrock itself, in the fields of Converse."""
+    told = [line for field in IN_HEADERS for line in _lines_of(field, body.get(field)) or ()]
+    return "".join([f"{line}\r\n" for line in told])
+
+
+def _lines_of(field: str, value: Any) -> list[str] | None:
+    """None: no header can say all that `value` does."""
+    names = IN_HEADERS[field]
+    if value is None:
+        return []
+    if not isinstance(value, dict):
+        return None
+    told = {METADATA: write_json(value).decode()}
+    if names:
+        if not value.keys() <= names.keys() or not all(isinstance(one, str) for one in value.values()):
+            return None
+        told = {names[name]: said.upper() if name == "trace" else said for name, said in value.items()}
+    if any(len(one) > VALUE_CHARS_MAX or not one.isascii() or not one.isprintable() for one in told.values()):
+        return None
+    return [f"{name}: {said}" for name, said in told.items()]
 
 
 def _moved(body: Json, betas: list[str]) -> dict[str, object]:
-    changed: dict[str, object] = {name: REMOVED for name in ("model", "stream", *UNREAD) if name in body}
+    gone = ("model", "stream", *UNREAD, *IN_HEADERS)
+    changed: dict[str, object] = {name: REMOVED for name in gone if name in body}
     changed["anthropic_version"] = VERSION
     told = body.get("anthropic_beta")
     own = told if isinstance(told, list) else []
@@ -116,6 +166,10 @@ def translate(prompt: Prompt, target: Target) -> Written:
     said = conversation_of(prompt)
     if prompt.capped_by is not None:
         said = replace(said, output_tokens_max=prompt.output_tokens_max)
+    moved = {name: value for name, value in said.extras.items() if name in IN_HEADERS}
+    if moved:
+        kept = {name: value for name, value in said.extras.items() if name not in IN_HEADERS}
+        said = replace(said, extras=kept)
     told = request_writer.translate(
         said, model=target.model, output_tokens_max=target.output_tokens_max, stream=False
     )
@@ -126,7 +180,7 @@ def translate(prompt: Prompt, target: Target) -> Written:
         body.pop(name, None)
     gone = tuple(name for name in UNREAD if name in told.body)
     named = "image.source.url" if own else "image_url", "image.source.file_id" if own else "file_id"
-    found = lacks(body, link=said.name_of(named[0]), file=said.name_of(named[1]))
+    found = lacks(body | moved, link=said.name_of(named[0]), file=said.name_of(named[1]))
     return Written(
         body, (*told.unsaid, *found.names), (*told.yielded, *gone), {**found.reasons, **told.reasons}
     )

@@ -112,6 +112,9 @@ class BedrockProvider(TranslatingProvider):
         self._below = path
         self._host = host_of(origin)
         self._lists_at = _control_of(origin)
+        own = ((name.lower(), value) for name, value in config.headers.items())
+        self._amz = [(name, value) for name, value in own if name.startswith("x-amz-")]
+        """Headers of the configuration that AWS wants signed."""
         self._betas = claude.BETAS if config.betas is None else frozenset(config.betas)
         self._wall = wall
         self._ahead_s = 0.0
@@ -142,17 +145,21 @@ class BedrockProvider(TranslatingProvider):
         request_id: str,
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
-        if is_claude(target.model):
-            call = "invoke-with-response-stream" if prompt.stream else "invoke"
-            sent, betas = self.as_sent(prompt), self._betas_of(prompt, passed)
-            if sent is None:
-                body = claude.encoded(self._translations.body(prompt, target), betas)
-            else:
-                body = claude.body_as_sent(prompt, sent, target.model, betas)
-        else:
+        if not is_claude(target.model):
             call = "converse-stream" if prompt.stream else "converse"
             body = write_json(self._translations.body(prompt, target))
-        return self._head(target.model, call, body, request_id, passed), body
+            return self._head(target.model, call, body, request_id, passed), body
+        call = "invoke-with-response-stream" if prompt.stream else "invoke"
+        sent, betas = self.as_sent(prompt), self._betas_of(prompt, passed)
+        if sent is None:
+            body = claude.encoded(self._translations.body(prompt, target), betas)
+        else:
+            body = claude.body_as_sent(prompt, sent, target.model, betas)
+        head = self._head(target.model, call, body, request_id, passed)
+        asks = prompt.body if sent is None else sent.body
+        if not claude.IN_HEADERS.keys().isdisjoint(asks):
+            head += claude.header_lines(asks).encode("latin-1")
+        return head, body
 
     def _betas_of(self, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> list[str]:
         """The betas that a client of Messages asks for; those of others are not meant for it."""
@@ -180,7 +187,9 @@ class BedrockProvider(TranslatingProvider):
         keys = None if self._keys is None else self._keys.keys
         if keys is None:
             return head
-        headers = [("host", host)] if told is None else [("content-type", JSON), ("host", host)]
+        headers = [("host", host), *self._amz]
+        if told is not None:
+            headers.append(("content-type", told))
         pairs = [(name, value) for name, _, value in (one.partition("=") for one in query.split("&") if one)]
         lines = self._signer.lines(
             method,
