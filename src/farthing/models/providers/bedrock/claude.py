@@ -4,7 +4,7 @@ The path names the model and whether it is streamed, and the body the version an
 elsewhere. What Anthropic runs itself is not there: its tools, its files, links that it fetches, its batches.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -77,7 +77,7 @@ def lacks(body: Json, *, link: str, file: str) -> Lacks:
         kind = tool.get("type")
         if isinstance(kind, str) and kind.startswith(RUN_BY_ANTHROPIC):
             found.add(f"tools.{kind}", "Anthropic alone runs this tool; leave it out")
-    for source in _sources(body.get("messages")):
+    for source in _sources(body["messages"]):
         kind = source.get("type")
         if kind == "url":
             found.add(link, NO_LINKS)
@@ -86,19 +86,20 @@ def lacks(body: Json, *, link: str, file: str) -> Lacks:
     return found
 
 
-def _sources(messages: Any) -> Iterator[Json]:
-    """Where the data of images and documents lies, those in results of tools too."""
-    for message in messages if messages.__class__ is list else ():
-        content = message.get("content") if message.__class__ is dict else None
-        if content.__class__ is not list:
+def _sources(messages: Any) -> list[Json]:
+    """Where the data of images and documents lies, those in results of tools too. What is no block of
+    Messages has been refused before."""
+    found: list[Json] = []
+    for message in messages:
+        content = message["content"]
+        if content.__class__ is str:
             continue
         for block in content:
-            if block.__class__ is not dict:
-                continue
             if "source" in block:
-                yield from _dicts([block["source"]])
-            elif block.get("type") == "tool_result":
-                yield from _dicts([inner.get("source") for inner in _dicts(block.get("content"))])
+                found.append(block["source"])
+            elif block.get("type") == "tool_result" and block.get("content").__class__ is list:
+                found += [inner["source"] for inner in block["content"] if "source" in inner]
+    return [source for source in found if source.__class__ is dict]
 
 
 def _dicts(value: Any) -> Iterable[Json]:
