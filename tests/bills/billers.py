@@ -8,6 +8,7 @@ BILLERS: list[Biller] = [
     providers.OpenAIAudio(),
     providers.Azure(),
     providers.Anthropic(),
+    providers.Bedrock(),
     providers.XAI(),
     providers.Gemini(),
     providers.OpenRouter(),

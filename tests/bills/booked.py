@@ -35,6 +35,7 @@ def configured(billers: Sequence[Wire], base_url: str = f"http://{HOST}:1") -> s
         path = "" if biller.kind == "anthropic" else "/v1"
         text += f'[providers.{biller.name}]\nbase_url = "{base_url}/{biller.name}{path}"\nauth = "none"\n'
         text += f'kind = "{biller.kind}"\n'
+        text += 'region = "us-east-1"\n' if biller.kind == "bedrock" else ""
         for model, prices in (("m", biller.prices), *biller.others):
             text += f'[[prices]]\ntarget = "{biller.name}/{model}"\n{prices}'
     return text

@@ -10,6 +10,8 @@ from fractions import Fraction
 from random import Random
 from typing import Any, Protocol
 
+from tests.faults import frames
+
 Json = dict[str, Any]
 SAID = "It is cold in Oslo."
 
@@ -146,6 +148,31 @@ _MESSAGE = {
     "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
     "stop_sequence": None,
 }  # fmt: skip
+
+
+class Converse:
+    """The wire form of Bedrock's Converse."""
+
+    name: str
+    kind = "bedrock"
+    prices: str
+    others: tuple[tuple[str, str], ...] = ()
+
+    def whole(self, drawn: Drawn) -> bytes:
+        message = {"role": "assistant", "content": [{"text": SAID}]}
+        told = {"output": {"message": message}, "stopReason": "end_turn", "metrics": {"latencyMs": 5}}
+        return json.dumps({**told, "usage": drawn.usage, **drawn.head}).encode()
+
+    def events(self, drawn: Drawn) -> bytes:
+        return b"".join(
+            (
+                frames.event("messageStart", role="assistant"),
+                frames.event("contentBlockDelta", contentBlockIndex=0, delta={"text": SAID}),
+                frames.event("contentBlockStop", contentBlockIndex=0),
+                frames.event("messageStop", stopReason="end_turn"),
+                frames.event("metadata", usage=drawn.usage, metrics={"latencyMs": 5}, **drawn.head),
+            )
+        )
 
 
 def written(chunks: list[Json]) -> bytes:

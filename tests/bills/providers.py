@@ -8,7 +8,7 @@ import json
 from fractions import Fraction
 from random import Random
 
-from tests.bills.drawn import Chat, Drawn, Json, Messages, money, part, rates, size
+from tests.bills.drawn import Chat, Converse, Drawn, Json, Messages, money, part, rates, size
 
 OPENAI = {
     "input": "0.05",
@@ -171,6 +171,54 @@ ANTHROPIC_LONG = {
     "cache_write_1h": "2.5",
     "output": "6.25",
 }
+
+
+BEDROCK = {
+    "input": "0.8",
+    "cached_input": "0.2",
+    "cache_write_5m": "1",
+    "cache_write_1h": "1.6",
+    "output": "3.2",
+}
+BEDROCK_TIERS = {"flex": Fraction(1, 2), "priority": Fraction(7, 4)}
+
+
+class Bedrock(Converse):
+    """Pricing page, aws.amazon.com/bedrock: `inputTokens` leaves out what was read from the cache and written
+    to it, each of which has a price; `cacheDetails` splits what was written by how long it stays, where it is
+    told. Flex halves and priority makes 1.75 times of every class of tokens, whichever `serviceTier` the
+    answer names. Latency-optimised inference is 1.25 times as dear.
+    """
+
+    name = "bedrock"
+    prices = f"{rates(BEDROCK)}\nflex_factor = 0.5\npriority_factor = 1.75\noptimized_factor = 1.25\n"
+
+    def draw(self, random: Random) -> Drawn:
+        fresh, output = 1 + size(random, 200_000), 1 + size(random, 50_000)
+        read, short, long = size(random, 200_000), size(random, 100_000), size(random, 100_000)
+        usage: Json = {"inputTokens": fresh, "outputTokens": output}
+        usage["totalTokens"] = fresh + output + read + short + long
+        if read or random.random() < 0.5:
+            usage["cacheReadInputTokens"] = read
+        if short or long or random.random() < 0.5:
+            usage["cacheWriteInputTokens"] = short + long
+        if long or random.random() < 0.5:
+            lives = [{"ttl": "1h", "inputTokens": long}, {"ttl": "5m", "inputTokens": short}]
+            usage["cacheDetails"] = [one for one in lives if one["inputTokens"]]
+        tier = random.choice([None, None, "default", *BEDROCK_TIERS])
+        fast = tier is None and random.random() < 0.2
+        usd = (
+            fresh * money(BEDROCK["input"])
+            + read * money(BEDROCK["cached_input"])
+            + short * money(BEDROCK["cache_write_5m"])
+            + long * money(BEDROCK["cache_write_1h"])
+            + output * money(BEDROCK["output"])
+        ) * BEDROCK_TIERS.get(tier or "", 1)
+        head: Json = {} if tier is None else {"serviceTier": {"type": tier}}
+        if fast:
+            usd *= Fraction(5, 4)
+            head["performanceConfig"] = {"latency": "optimized"}
+        return Drawn(usage=usage, usd=usd, head=head)
 
 
 class Anthropic(Messages):

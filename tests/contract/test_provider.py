@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from msgspec import Struct
+from tests.faults import frames
 
 from farthing.config import (
     AnthropicProviderConfig,
+    BedrockProviderConfig,
     GeminiProviderConfig,
     OpenAIProviderConfig,
     ResponsesProviderConfig,
@@ -20,7 +22,7 @@ from farthing.errors import KeyRejected, ProviderBusy, ProviderError, ProviderRe
 from farthing.models.providers.kinds import make
 from farthing.models.transport.origin import HttpOrigin
 from farthing.protocols import ALL_SAID, Provider, StreamDecoder
-from farthing.types import Json, Operation, Prompt, Target, Usage
+from farthing.types import Json, Operation, Prompt, Target, Usage, replace
 
 KEY = "sk-of-the-gateway-0123456789"
 TEXT = "A quarter of a penny — ¼ d."
@@ -45,9 +47,20 @@ class Wire(Struct, frozen=True):
     error_event: bytes
     version: str = "/v1/"
     """How its paths begin."""
-    by_path: bool = False
-    """The path names the model, and whether the answer is to be streamed."""
+    names_in_path: bool = False
+    """The path says which model is asked, and whether for a stream."""
+    lists_at: bytes = b"/v1/models"
     counts: bytes = b'{"input_tokens": 12}'
+    """What tells that there are 12 tokens."""
+    first_text: tuple[int, int] | None = None
+    """Where in `stream` the event with the first text begins and ends; None: it is a server-sent event."""
+
+    @property
+    def first_event(self) -> tuple[int, int]:
+        if self.first_text is not None:
+            return self.first_text
+        at = self.stream.find(TEXT[:7].encode())
+        return self.stream.rfind(b"data:", 0, at), self.stream.find(b"\n\n", at) + 2
 
 
 def sse(*events: tuple[str, Json]) -> bytes:
@@ -404,8 +417,115 @@ GEMINI = Wire(
     overloaded=json.dumps(UNAVAILABLE).encode(),
     error_event=sse(("", UNAVAILABLE)),
     version="/v1beta/",
-    by_path=True,
+    names_in_path=True,
+    lists_at=b"/v1beta/models",
     counts=b'{"totalTokens": 12}',
+)
+
+# -- Bedrock ---------------------------------------------------------------------------------------------
+
+CONVERSE_USAGE = {
+    "inputTokens": 5,
+    "outputTokens": 9,
+    "totalTokens": 129,
+    "cacheReadInputTokens": 100,
+    "cacheWriteInputTokens": 15,
+    "cacheDetails": [{"ttl": "1h", "inputTokens": 5}, {"ttl": "5m", "inputTokens": 10}],
+}
+CACHED = Usage(
+    input_tokens=120, output_tokens=9, cached_tokens=100, cache_write_5m_tokens=10, cache_write_1h_tokens=5
+)
+
+
+def converse(content: list[Json], stop: str) -> bytes:
+    told = {"message": {"role": "assistant", "content": content}}
+    whole = {"output": told, "stopReason": stop, "usage": CONVERSE_USAGE, "metrics": {"latencyMs": 5}}
+    return json.dumps(whole).encode()
+
+
+def converse_stream(*blocks: tuple[Json | None, list[Json]], stop: str) -> bytes:
+    """Blocks as they start, if that is told, each with its deltas."""
+    told = [frames.event("messageStart", role="assistant")]
+    for index, (start, deltas) in enumerate(blocks):
+        at = {"contentBlockIndex": index}
+        if start is not None:
+            told.append(frames.event("contentBlockStart", start=start, **at))
+        told += [frames.event("contentBlockDelta", delta=delta, **at) for delta in deltas]
+        told.append(frames.event("contentBlockStop", **at))
+    told.append(frames.event("messageStop", stopReason=stop))
+    return b"".join([*told, frames.event("metadata", usage=CONVERSE_USAGE, metrics={"latencyMs": 5})])
+
+
+def uses(call_id: str, name: str, **fields: Any) -> Json:
+    return {"toolUse": {"toolUseId": call_id, "name": name, **fields}}
+
+
+def pieces(*given: str) -> list[Json]:
+    return [{"toolUse": {"input": piece}} for piece in given]
+
+
+def bedrock(**settings: Any) -> Provider:
+    config = BedrockProviderConfig(
+        region="us-east-1",
+        base_url="https://api.example/v1",
+        **{"api_key": Secret("KEY", KEY), "auth": "bearer", **settings},
+    )
+    return make("b", origin("b"), config, path="/v1")
+
+
+def frame_at(stream: bytes, place: int) -> tuple[int, int]:
+    """Where a frame begins and ends, by its place."""
+    begin = end = 0
+    for _ in range(place + 1):
+        begin, end = end, end + int.from_bytes(stream[end : end + 4])
+    return begin, end
+
+
+STREAMED = converse_stream((None, [{"text": TEXT[:7]}, {"text": TEXT[7:]}]), stop="end_turn")
+
+BEDROCK = Wire(
+    provider=bedrock(),
+    whole=converse([{"text": TEXT}], "end_turn"),
+    stream=STREAMED,
+    call=converse(
+        [uses("call_1", "look_up", input={"year": 1860}), uses("call_2", "convert", input={})], "tool_use"
+    ),
+    call_stream=converse_stream(
+        (uses("call_1", "look_up"), pieces('{"year"', ": 1860}")),
+        (uses("call_2", "convert"), pieces("")),
+        stop="tool_use",
+    ),
+    usage=CACHED,
+    overloaded=json.dumps({"message": f"busy, {KEY}"}).encode(),
+    error_event=frames.exception("serviceUnavailableException", f"busy, {KEY}"),
+    names_in_path=True,
+    lists_at=b"/v1/foundation-models",
+    counts=b'{"inputTokens": 12}',
+    first_text=frame_at(STREAMED, 1),
+)
+
+
+def in_chunks(stream: bytes) -> bytes:
+    """A stream of Messages as Bedrock sends it."""
+    events = [part.partition(b"data: ")[2] for part in stream.split(b"\n\n") if part]
+    return b"".join(map(frames.chunk, events))
+
+
+CHUNKS = in_chunks(ANTHROPIC.stream)
+
+CLAUDE = Wire(
+    provider=bedrock(),
+    whole=ANTHROPIC.whole,
+    stream=CHUNKS,
+    call=ANTHROPIC.call,
+    call_stream=in_chunks(ANTHROPIC.call_stream),
+    usage=CACHED,
+    overloaded=ANTHROPIC.overloaded,
+    error_event=in_chunks(ANTHROPIC.error_event),
+    names_in_path=True,
+    lists_at=b"/v1/foundation-models",
+    counts=b'{"inputTokens": 12}',
+    first_text=frame_at(CHUNKS, 3),
 )
 
 WIRES: Mapping[str, Wire] = {
@@ -413,6 +533,8 @@ WIRES: Mapping[str, Wire] = {
     "anthropic": ANTHROPIC,
     "responses": RESPONSES,
     "gemini": GEMINI,
+    "bedrock": BEDROCK,
+    "claude at bedrock": CLAUDE,
 }
 every = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 
@@ -449,12 +571,13 @@ def test_a_call_has_a_head_of_its_own_with_the_key_and_a_body_for_the_target(wir
     assert lines[0].startswith(f"POST {wire.version}") and lines[0].endswith(" HTTP/1.1") and lines[-1] == ""
     assert any(KEY in line for line in lines) and "host: api.example" in lines
     assert not any(line.startswith("content-length") for line in lines)
-    again, streamed = encoded(wire.provider, prompt(stream=True))
-    if wire.by_path:
-        assert "/m:" in lines[0] and again.split(b" ")[1] != lines[0].encode().split(b" ")[1]
-        return
-    assert body["model"] == "m" and "stream" not in body
-    assert streamed["stream"] is True
+    head, streamed = encoded(wire.provider, prompt(stream=True))
+    if wire.names_in_path:
+        assert "/m:" in lines[0] or "/model/m/" in lines[0]
+        assert head.split(b" ")[1] != lines[0].split(" ")[1].encode(), "the path says that it streams"
+        assert {"model", "stream"}.isdisjoint(body | streamed)
+    else:
+        assert body["model"] == "m" and "stream" not in body and streamed["stream"] is True
 
 
 @every
@@ -467,9 +590,9 @@ def test_what_is_asked_is_never_changed_in_place(wire: Wire) -> None:
 
 @every
 def test_headers_of_a_client_go_up_once_and_never_in_the_place_of_ours(wire: Wire) -> None:
-    passed = (("anthropic-beta", "b1"), ("x-secret", "no"))
+    passed = (("openai-beta", "b1"), ("x-secret", "no"))
     head, _ = encoded(wire.provider, prompt(), passed=passed)
-    assert head.count(b"anthropic-beta: b1\r\n") == 1 and b"x-secret" not in head
+    assert head.count(b"openai-beta: b1\r\n") == 1 and b"x-secret" not in head
 
 
 @every
@@ -600,19 +723,19 @@ def test_a_stream_says_what_the_whole_answer_says_wherever_it_is_cut(wire: Wire,
 @every
 def test_nothing_has_begun_before_the_answer_has(wire: Wire) -> None:
     decoder = wire.provider.decoder(EVENT_BYTES_MAX)
-    at = wire.stream.find(TEXT[:1].encode() + b" q")
-    for end in range(0, wire.stream.rfind(b"data:", 0, at), 5):
+    begin, _ = wire.first_event
+    for end in range(0, begin, 5):
         fresh = wire.provider.decoder(EVENT_BYTES_MAX)
         fresh.feed(wire.stream[:end])
         assert not fresh.done and not fresh.finished
-    decoder.feed(wire.stream[: wire.stream.rfind(b"data:", 0, at)])
+    decoder.feed(wire.stream[:begin])
     assert decoder.chunks == 0 and decoder.text_chars == 0
 
 
 @every
 def test_a_stream_that_stops_half_way_has_not_ended(wire: Wire) -> None:
     decoder = wire.provider.decoder(EVENT_BYTES_MAX)
-    decoder.feed(wire.stream[: wire.stream.find(b"\n\n", wire.stream.find(b"A quart"))] + b"\n\n")
+    decoder.feed(wire.stream[: wire.first_event[1]])
     assert decoder.begun and not decoder.ended(1) and not decoder.done
     assert decoder.chunks == 1 and decoder.text_chars == 7
 
@@ -620,7 +743,7 @@ def test_a_stream_that_stops_half_way_has_not_ended(wire: Wire) -> None:
 @every
 def test_an_error_event_is_told_with_what_came_before_it(wire: Wire) -> None:
     decoder = wire.provider.decoder(EVENT_BYTES_MAX)
-    first = wire.stream[: wire.stream.find(b"\n\n", wire.stream.find(b"A quart")) + 2]
+    first = wire.stream[: wire.first_event[1]]
     with pytest.raises(ProviderSaid) as caught:
         decoder.feed(first + wire.error_event)
     assert TEXT[:7].encode() in caught.value.before
@@ -665,18 +788,19 @@ def test_what_is_no_stream_of_its_dialect_is_told(wire: Wire, raw: bytes) -> Non
 @every
 def test_its_models_are_listed_by_a_call_with_the_key(wire: Wire) -> None:
     head = wire.provider.list_head()
-    assert head.startswith(f"GET {wire.version}models".encode()) and KEY.encode() in head
+    assert head.startswith(b"GET %b" % wire.lists_at) and KEY.encode() in head
 
 
 @every
 def test_tokens_are_counted_where_it_can(wire: Wire) -> None:
-    call = wire.provider.count_call(prompt(), TARGET, "req-1")
+    target = replace(TARGET, model="anthropic.claude-haiku-4-5") if wire.names_in_path else TARGET
+    call = wire.provider.count_call(prompt(), target, "req-1")
     assert (call is not None) == wire.provider.capabilities.counts_tokens
     if call is not None:
         head, body = call
         assert head.startswith(f"POST {wire.version}".encode())
-        assert wire.by_path or json.loads(body)["model"] == "m"
+        assert wire.names_in_path or json.loads(body)["model"] == "m"
         assert wire.provider.counted(wire.counts) == 12
-    for body in (b"", b"{}", b'{"input_tokens": "many"}'):
+    for body in (b"", b"{}", wire.counts.replace(b"12", b'"many"')):
         with pytest.raises(ProviderError):
             wire.provider.counted(body)

@@ -42,6 +42,7 @@ NAMES = (
     "AZURE_OPENAI_API_KEY",
     "AZURE_CLIENT_SECRET",
     "GEMINI_API_KEY",
+    "AWS_BEARER_TOKEN_BEDROCK",
 )
 ENV = dict.fromkeys(NAMES, "sk-example")
 GATEWAY = """

@@ -13,6 +13,7 @@ from tests.bills import providers, servers
 from tests.bills.booked import configured
 from tests.bills.drawn import Biller, Drawn
 from tests.e2e.gateway import Reply, Running, running
+from tests.faults import frames
 
 from farthing.types import Receipt
 
@@ -23,6 +24,7 @@ BILLERS: dict[str, Biller] = {
         providers.OpenAI(),
         providers.Azure(),
         providers.Anthropic(),
+        providers.Bedrock(),
         providers.XAI(),
         providers.Gemini(),
         providers.OpenRouter(),
@@ -54,10 +56,12 @@ class Answers(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         biller = BILLERS[self.path.split("/")[1]]
         drawn = self.server.drawn[_text(body["messages"][-1]["content"])]
-        stream = bool(body.get("stream"))
+        framed = self.path.endswith("-stream")
+        stream = bool(body.get("stream")) or framed
         answer = biller.events(drawn) if stream else biller.whole(drawn)
         self.send_response(200)
-        self.send_header("content-type", "text/event-stream" if stream else "application/json")
+        kind = frames.MEDIA_TYPE if framed else "text/event-stream" if stream else "application/json"
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote
 
+from tests.faults import converse
 from tests.faults.answers import Chat
 from tests.faults.batches import PATHS, Desk, Refused
 from tests.faults.connection import Connection, Incoming
@@ -75,6 +76,7 @@ class FaultProvider:
         """The chat completions that it keeps."""
         self._chat, self._messages, self._responses = Chat(self.shelf.keep), Messages(), Responses()
         self._gemini = Gemini()
+        self._bedrock = converse.Bedrock()
         self._open: set[Connection] = set()
         self.server_context: ssl.SSLContext | None = None
         """What it shows its certificate by, where `tls` names a fault or `good`."""
@@ -219,9 +221,11 @@ class FaultProvider:
         if body is not None:
             call.model = str(body.get("model", ""))
             call.stream = body.get("stream") is True
-        named = model_of(call.path)
-        if named is not None:
-            call.model, call.stream = unquote(named[0]), named[1]
+        generated, conversed = model_of(call.path), converse.asked(call.path)
+        if generated is not None:
+            call.model, call.stream = unquote(generated[0]), generated[1]
+        elif conversed is not None:
+            call.model, call.stream = conversed[0], conversed[1].endswith("-stream")
         try:
             plan, refusal = self._plan(call, request)
             self._truth.start(call)
@@ -254,6 +258,8 @@ class FaultProvider:
 
     def _dialect_of(self, request: Incoming) -> Dialect:
         """As a host tells that serves all: by the path, and the list of models by the header."""
+        if converse.is_asked(request.path.partition("?")[0]):
+            return self._bedrock
         if request.path.startswith("/v1/responses"):
             return self._responses
         if request.path.startswith("/v1beta/") or model_of(request.path.partition("?")[0]):

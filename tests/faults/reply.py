@@ -131,9 +131,10 @@ class Reply:
     async def _stream(self, said: Said) -> bool:
         plan, call = self._plan, self._call
         events = self._events(said)
+        kind = getattr(self._dialect, "stream_type", SSE_TYPE)
         if plan.length or plan.gzip:
-            return await self._whole(b"".join(data for data, _ in events), SSE_TYPE)
-        headers = {"content-type": SSE_TYPE, "cache-control": "no-cache", "transfer-encoding": "chunked"}
+            return await self._whole(b"".join(data for data, _ in events), kind)
+        headers = {"content-type": kind, "cache-control": "no-cache", "transfer-encoding": "chunked"}
         await self._head(200, headers, [])
         for data, event in events:
             await self._chunk(data)
@@ -169,6 +170,9 @@ class Reply:
 
     def _event(self, event: Event, index: int) -> bytes:
         plan = self._plan
+        if event.raw is not None:
+            spoils = plan.bad and index == 1 and event.counts
+            return event.raw[:-5] + bytes([event.raw[-5] ^ 1]) + event.raw[-4:] if spoils else event.raw
         data = event.data.encode() if isinstance(event.data, str) else encode(event.data)
         eol = list(EOLS.values())[index % 3] if plan.eol == "mixed" else EOLS[plan.eol]
         lines = [f"event: {event.name}".encode()] if event.name else []

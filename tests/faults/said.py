@@ -25,6 +25,8 @@ class Event:
     tokens: int = 0
     counts: bool = True
     """It is one of the events that scripts count. One that is not goes wherever the one before it went."""
+    raw: bytes | None = None
+    """Its bytes, where it is no server-sent event."""
 
 
 class Said(Protocol):

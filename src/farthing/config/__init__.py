@@ -40,6 +40,7 @@ from farthing.config.settings.gateway import (
     AdminConfig,
     AnthropicProviderConfig,
     AnyProviderConfig,
+    BedrockProviderConfig,
     BrainConfig,
     CacheConfig,
     CacheKeyConfig,
@@ -91,6 +92,7 @@ from farthing.config.settings.gateway import (
     StoredCompletionsConfig,
     TierConfig,
     VertexProviderConfig,
+    proof_of,
     state_dir,
 )
 from farthing.config.settings.options import Options
@@ -124,6 +126,7 @@ __all__ = [
     "AdminConfig",
     "AnthropicProviderConfig",
     "AnyProviderConfig",
+    "BedrockProviderConfig",
     "BrainConfig",
     "BuiltInCheckConfig",
     "CacheConfig",
@@ -216,6 +219,7 @@ __all__ = [
     "placed",
     "plain",
     "policy_version",
+    "proof_of",
     "render",
     "schema",
     "secrets_of",

@@ -24,6 +24,7 @@ from farthing.config.settings.gateway import (
     ProviderConfig,
     RemoteEmbedderConfig,
     RulesRouteConfig,
+    proof_of,
 )
 from farthing.config.settings.prices import PRICES, price_faults
 from farthing.config.settings.quality import CommandCheckConfig
@@ -190,7 +191,7 @@ class Checks:
                     f'would never be sent with auth = "{provider.auth}"; remove one of the two',
                 )
             for table in FETCHED:
-                if getattr(provider, table, None) is not None and provider.auth != table:
+                if getattr(provider, table, None) is not None and proof_of(provider) != table:
                     yield (*here, table), f'is not used without auth = "{table}"; write that beside it'
             yield from self._headers(provider, (*here, "headers"))
             yield from providers.faults_of(provider, here)

@@ -309,6 +309,12 @@ class Provider(Protocol):  # models/providers: openai | anthropic
         """The head of a call about a chat completion that it keeps, which is asked for at `below`, as
         `/chatcmpl-1/messages?limit=2`. Only where `capabilities.stored_completions`."""
 
+    def list_calls(self) -> tuple[tuple[Any, bytes], ...]:
+        """The calls that list its models, as most have one: where each goes, and its head."""
+
+    def listed(self, body: bytes) -> bytes:
+        """A reply to one of `list_calls` in the form that `list_head` says."""
+
     def count_call(
         self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
     ) -> tuple[bytes, bytes] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
-from farthing.config import AnyProviderConfig
+from farthing.config import AnyProviderConfig, proof_of
 from farthing.config.settings.credentials import AwsConfig, EntraConfig, GoogleConfig
 from farthing.models.credentials.asking import Issuers
 from farthing.models.credentials.aws import aws_keys
@@ -46,12 +46,13 @@ class CredentialsParts:
         Raises:
             ConfigError: what is given for them is incomplete, or of a kind that is not supported.
         """
-        found = MAKERS.get(config.auth)
+        auth = proof_of(config)
+        found = MAKERS.get(auth)
         if found is None:
             return None
         table, made = found
-        given = getattr(config, config.auth) or table()
-        key = (config.auth, given, config.ca_file, config.proxy)
+        given = getattr(config, auth) or table()
+        key = (auth, given, config.ca_file, config.proxy)
         held = self._held.get(name)
         if held is not None and held[0] == key:
             return held[1]

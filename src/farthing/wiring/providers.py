@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from farthing.brain.route.rules import RulesRouter
 from farthing.config import AnyProviderConfig, OpenAIProviderConfig, ProviderConfig
@@ -237,20 +238,33 @@ async def asked(provider: Provider, transport: Transport) -> Said:
         async with asyncio.timeout(ASK_S):
             credentials = provider.credentials
             number = 0 if credentials is None else await credentials.ready(ASK_S)
-            head = provider.list_head()
-            exchange = await transport.send(provider.origin, head, b"", first_byte_s=ASK_S, whole=True)
-            body = await exchange.read(LIST_BYTES_MAX)
+            told = [await _list(provider, transport, *call) for call in provider.list_calls()]
     except TimeoutError:
         return Said(why=f"no answer in {ASK_S:g} s")
     except FarthingError as error:
         return Said(why=str(error)[:WHY_CHARS_MAX])
+    found = next((one for one in told if one.models), told[0])
+    if found.refused and credentials is not None:
+        credentials.refused(number)
+    if len(told) == 1:
+        return found
+    every: Said = replace(found, models=tuple(dict.fromkeys(model for one in told for model in one.models)))
+    return every
+
+
+async def _list(provider: Provider, transport: Transport, origin: Any, head: bytes) -> Said:
+    """The answer to one of the calls that list the models of a provider.
+
+    Raises:
+        FarthingError: there is none.
+    """
+    exchange = await transport.send(origin, head, b"", first_byte_s=ASK_S, whole=True)
+    body = await exchange.read(LIST_BYTES_MAX)
     if exchange.status == 401:
-        if credentials is not None:
-            credentials.refused(number)
         return Said(refused=True, why="401")
     if exchange.status != 200:
         return Said(why=f"status {exchange.status}")
-    return said_by(body)
+    return said_by(provider.listed(body))
 
 
 class LiveModels:

@@ -33,7 +33,7 @@ def test_without_a_kind_a_provider_speaks_chat_completions() -> None:
         (
             'kind = "antropic"',
             'providers.x.kind: expected one of "openai", "anthropic", "responses", "gemini", "vertex", '
-            '"plugin"',
+            '"bedrock", "plugin"',
         ),
         ('kind = "anthropic"\nbatch = true', 'only a provider of kind "openai" has batches'),
         (
@@ -41,6 +41,12 @@ def test_without_a_kind_a_provider_speaks_chat_completions() -> None:
             'is a key of kind = "openai", this is kind = "anthropic"; remove it',
         ),
         ('kind = "plugin"\nbase_url = "http://127.0.0.1:1"', 'the key "plugin" is missing'),
+        ('kind = "bedrock"', 'the key "region" is missing'),
+        ('kind = "bedrock"\nregion = "Virginia"', "providers.x.region: expected the name of a region of AWS"),
+        (
+            'kind = "bedrock"\nregion = "us-east-1"\nauth = "none"\naws = { profile = "work" }',
+            'is not used without auth = "aws"',
+        ),
         (f'kind = "responses"\nbase_url = "{AZURE}/{{model}}"', 'only the kind "openai" fills in "{model}"'),
         (f'base_url = "{AZURE}/{{deployment}}"', 'nothing fills in "{deployment}"; write "{model}"'),
     ],
@@ -58,6 +64,14 @@ def test_what_the_deployments_of_azure_want_is_told() -> None:
     assert auth.startswith("providers.x.auth: ") and 'auth = "api-key"' in auth
     whole = table + 'api_version = "2024-10-21"\nauth = "api-key"\n'
     assert config.advice(config.loads(whole, {"KEY": "k"})) == ()
+
+
+def test_a_key_that_bedrock_does_not_have_is_told_and_one_that_it_has_is_not() -> None:
+    table = '[providers.x]\nkind = "bedrock"\nregion = "eu-central-1"\napi_key = "${KEY}"\n'
+    (line,) = config.advice(config.loads(table, {"KEY": "sk-of-another"}))
+    assert line.startswith("providers.x.api_key: ") and 'auth = "bearer"' in line
+    assert config.advice(config.loads(table, {"KEY": "ABSKQmVkcm9ja0FQSUtleS0"})) == ()
+    assert config.advice(config.loads(table + 'auth = "bearer"\n', {"KEY": "sk-of-another"})) == ()
 
 
 def test_settings_of_stored_responses_that_nothing_uses_are_told() -> None:

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from farthing.config.settings.cascade import CascadeConfig
-from farthing.config.settings.credentials import EntraConfig, GoogleConfig
+from farthing.config.settings.credentials import AwsConfig, EntraConfig, GoogleConfig
 from farthing.config.settings.options import Options
 from farthing.config.settings.prices import PriceConfig
 from farthing.config.settings.prompt_cache import PromptCacheConfig
@@ -709,6 +709,59 @@ def vertex_host(location: str) -> str:
     return f"{location}-{VERTEX_HOST}"
 
 
+BEDROCK_KEYS = ("ABSK", "bedrock-api-key-")
+"""How the API keys of Bedrock begin, those that last and those that do not."""
+
+
+class BedrockProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="bedrock"):
+    """Amazon Bedrock in one region: Converse, and Messages for Claude."""
+
+    region: str
+    """As `us-east-1`: calls are signed for it."""
+    base_url: str = ""
+    """Empty: `https://bedrock-runtime.REGION.amazonaws.com`."""
+    auth: Literal["aws", "bearer", "none"] | None = None
+    """`aws` signs each call with keys of AWS; `bearer` sends `api_key`, an API key of Bedrock. None: `bearer`
+    with such a key, else `aws`."""
+    aws: AwsConfig | None = None
+    """Whose keys. None: as the environment says."""
+    betas: tuple[str, ...] | None = None
+    """Betas of Messages (`anthropic-beta`) that go up to Claude if a client asks for them. None: those that
+    Bedrock documents. It refuses requests with any other."""
+    drop: tuple[str, ...] = (
+        "messages.name",
+        "seed",
+        "store",
+        "metadata",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "user",
+        "verbosity",
+        "temperature",
+        "top_p",
+        "top_k",
+    )
+    """As of any provider. What a model does not take differs by its maker."""
+
+    def __post_init__(self) -> None:
+        if not self.base_url:
+            url = f"https://bedrock-runtime.{self.region}.{aws_domain(self.region)}"
+            msgspec.structs.force_setattr(self, "base_url", url)
+
+    @property
+    def signs(self) -> bool:
+        """Whether calls are signed with keys of AWS."""
+        if self.auth is not None:
+            return self.auth == "aws"
+        return self.api_key is None or not self.api_key.value.startswith(BEDROCK_KEYS)
+
+
+def aws_domain(region: str) -> str:
+    """The domain that the names of AWS's endpoints in `region` end in."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+
+
 class PluginProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="plugin"):
     """A provider whose dialect a plug-in knows."""
 
@@ -724,8 +777,16 @@ AnyProviderConfig = (
     | ResponsesProviderConfig
     | GeminiProviderConfig
     | VertexProviderConfig
+    | BedrockProviderConfig
     | PluginProviderConfig
 )
+
+
+def proof_of(provider: AnyProviderConfig) -> str:
+    """What a provider is asked with: its `auth`, or what that comes to where it is left out."""
+    if isinstance(provider, BedrockProviderConfig) and provider.auth is None:
+        return "aws" if provider.signs else "bearer"
+    return provider.auth or "none"
 
 
 class CallConfig(Table, frozen=True):

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 from farthing.config.settings.aliases import fault_of_name
 from farthing.config.settings.gateway import (
     ANTHROPIC_URL,
+    BEDROCK_KEYS,
     AnthropicProviderConfig,
+    BedrockProviderConfig,
     GeminiProviderConfig,
     OpenAIProviderConfig,
     PluginProviderConfig,
@@ -44,6 +46,7 @@ NEVER_RETURNED = re.compile(
     r"|strict-transport-security|alt-svc"
 )
 
+REGION = re.compile(r"[a-z]{2,8}(?:-[a-z]{2,12}){1,3}-\d{1,2}")
 MODEL_IN_PATH = "{model}"
 """In a base URL: where the path names the model, as Azure's deployments are named."""
 DEPLOYMENTS = "/openai/deployments/"
@@ -51,6 +54,8 @@ _IN_BRACES = re.compile(r"(?<!\$)\{[^{}/]*\}")
 
 ENDINGS = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses", "/messages")
 """Paths that calls append to a base URL, and that are easily included in it by mistake."""
+_WITHOUT_ADVICE = (AnthropicProviderConfig, GeminiProviderConfig, VertexProviderConfig, BedrockProviderConfig)
+"""Kinds whose base URL needs no `/v1`."""
 _ANTHROPIC_HOST = urlsplit(ANTHROPIC_URL).hostname
 _WITHOUT_PATH = frozenset({"api.deepseek.com", "api.perplexity.ai"})
 """Hosts whose documentation gives a base URL without a path."""
@@ -83,6 +88,8 @@ def faults_of(provider: ProviderConfig, here: Where) -> Faults:
                     "a secret must not be in the file; put the whole URL into an environment variable and "
                     'write proxy = "${NAME}"',
                 )
+    if isinstance(provider, BedrockProviderConfig) and not REGION.fullmatch(provider.region):
+        yield (*here, "region"), 'expected the name of a region of AWS, such as "us-east-1"'
     yield from _placeholders(provider, (*here, "base_url"))
     yield from _files(provider, here)
     for index, model in enumerate(provider.models):
@@ -157,7 +164,19 @@ def advice_of(name: str, provider: ProviderConfig) -> Iterator[str]:
         yield from _of_base_url(name, provider)
     if isinstance(provider, OpenAIProviderConfig) and DEPLOYMENTS in provider.base_url:
         yield from _of_deployments(name, provider)
+    if isinstance(provider, BedrockProviderConfig):
+        yield from _of_bedrock(name, provider)
     yield from _of_drop(name, provider)
+
+
+def _of_bedrock(name: str, provider: BedrockProviderConfig) -> Iterator[str]:
+    """A key that is not sent, since it is none of Bedrock's."""
+    if provider.api_key is not None and provider.signs:
+        yield (
+            f"providers.{name}.api_key: no API key of Bedrock, which begins with "
+            f"{' or '.join(BEDROCK_KEYS)}, so calls are signed with keys of AWS instead; remove it, or write "
+            'auth = "bearer" if it is to be sent'
+        )
 
 
 def _of_deployments(name: str, provider: OpenAIProviderConfig) -> Iterator[str]:
@@ -214,7 +233,10 @@ def _of_base_url(name: str, provider: ProviderConfig) -> Iterator[str]:
             f'{key}: "{OPENAI_OF_GEMINI}" is the endpoint for chat completions, of kind = "openai"; write '
             f'"{base}"'
         )
-    elif isinstance(provider, AnthropicProviderConfig | GeminiProviderConfig | VertexProviderConfig):
+    elif isinstance(
+        provider,
+        AnthropicProviderConfig | GeminiProviderConfig | VertexProviderConfig | BedrockProviderConfig,
+    ):
         return
     elif url.hostname == _ANTHROPIC_HOST:
         yield (

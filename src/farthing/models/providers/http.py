@@ -29,6 +29,12 @@ def key_lines(key: Secret | None, auth: str) -> list[str]:
     return [f"authorization: Bearer {key.value}" if auth == "bearer" else f"{auth}: {key.value}"]
 
 
+def host_of(origin: HttpOrigin) -> str:
+    """The value of the header `host`."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    return host if origin.port == (443 if origin.tls else 80) else f"{host}:{origin.port}"
+
+
 class HttpProvider:
     """The part of `protocols.Provider` that does not depend on a dialect."""
 
@@ -59,10 +65,11 @@ class HttpProvider:
         self.credentials: Credentials | None = token
         self._token = token
         self._own_key = b"\0" if not api_key else api_key.encode()  # no line of a head holds a NUL
-        host = f"[{origin.host}]" if ":" in origin.host else origin.host
-        if origin.port != (443 if origin.tls else 80):
-            host = f"{host}:{origin.port}"
-        lines = [f"host: {host}", f"user-agent: farthing/{__version__}", "accept-encoding: identity"]
+        lines = [
+            f"host: {host_of(origin)}",
+            f"user-agent: farthing/{__version__}",
+            "accept-encoding: identity",
+        ]
         lines += key_lines
         lines += [f"{key.lower()}: {value}" for key, value in config.headers.items()]
         if origin.form and origin.proxy is not None and origin.proxy.authorization:
@@ -102,6 +109,15 @@ class HttpProvider:
     def learn(self, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
         """Nothing: what it cannot be told is known before the call."""
         return False
+
+    def list_head(self) -> bytes:
+        return self.head("GET", "/models")
+
+    def list_calls(self) -> tuple[tuple[HttpOrigin, bytes], ...]:
+        return ((self.origin, self.list_head()),)
+
+    def listed(self, body: bytes) -> bytes:
+        return body
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         return failures.failure(self.name, status, headers, body, self.redact)

@@ -5,6 +5,7 @@ from typing import assert_never, cast
 from farthing.config import (
     AnthropicProviderConfig,
     AnyProviderConfig,
+    BedrockProviderConfig,
     GeminiProviderConfig,
     OpenAIProviderConfig,
     PluginProviderConfig,
@@ -12,6 +13,7 @@ from farthing.config import (
     VertexProviderConfig,
 )
 from farthing.models.providers.anthropic.provider import AnthropicProvider
+from farthing.models.providers.bedrock.provider import BedrockProvider
 from farthing.models.providers.gemini.provider import GeminiProvider
 from farthing.models.providers.host import UNKNOWN_HOST, HostFacts
 from farthing.models.providers.learnt import Lessons
@@ -23,7 +25,7 @@ from farthing.models.providers.vertex.claude import VertexClaudeProvider
 from farthing.models.providers.vertex.gemini import VertexGeminiProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
-from farthing.protocols import BearerToken, Credentials, Provider, ProviderPlugin
+from farthing.protocols import AwsCredentials, BearerToken, Credentials, Provider, ProviderPlugin
 from farthing.types import replace
 
 OPENAI_HOST = "api.openai.com"
@@ -103,6 +105,9 @@ def make(
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
             of_vertex = VertexGeminiProvider if config.publisher == "google" else VertexClaudeProvider
             return of_vertex(name, origin, config, path=path, passage=passage, token=_token(credentials))
+        case BedrockProviderConfig():
+            passage = Passage(config.pass_headers, config.return_headers, config.headers)
+            return BedrockProvider(name, origin, config, path=path, passage=passage, keys=_keys(credentials))
         case PluginProviderConfig():
             assert plugin is not None, "whoever names a plug-in has opened it"
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
@@ -115,6 +120,12 @@ def _token(credentials: Credentials | None) -> BearerToken | None:
     """Those of a provider that is asked with a token: the configuration allows it no others."""
     assert credentials is None or hasattr(credentials, "line"), "keys that sign are no token"
     return cast("BearerToken | None", credentials)
+
+
+def _keys(credentials: Credentials | None) -> AwsCredentials | None:
+    """Those of a provider whose calls are signed."""
+    assert credentials is None or hasattr(credentials, "keys"), "a token does not sign"
+    return cast("AwsCredentials | None", credentials)
 
 
 def _speaks_responses(config: OpenAIProviderConfig, host: str) -> bool:

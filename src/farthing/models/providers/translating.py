@@ -60,6 +60,10 @@ class TranslatingProvider(HttpProvider, ABC):
         """What reads a streamed reply for a client of the same dialect; None: no client speaks it."""
         return None
 
+    def form_of(self, prompt: Prompt | None) -> AnswerForm:
+        """How the answer to `prompt` is read."""
+        return self.form
+
     def is_own(self, prompt: Prompt | None) -> bool:
         """Whether the client reads what comes as it comes."""
         return prompt is not None and prompt.sent is not None and prompt.sent.dialect == self.form.dialect
@@ -78,6 +82,7 @@ class TranslatingProvider(HttpProvider, ABC):
         """
         if body[:1] != b"{" and body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
             body = self._of_events(body)
+        form = self.form_of(prompt)
         try:
             message = self._message(headers, body, prompt)
         except ProviderSaid as error:
@@ -90,7 +95,7 @@ class TranslatingProvider(HttpProvider, ABC):
         reply = self._replies.read(told)
         if message.usage is not None:
             reply.usage = message.usage
-        reply.whole_in_form = not self.form.is_opaque(message)
+        reply.whole_in_form = not form.is_opaque(message)
         if self.is_own(prompt):
             reply.own = body
         return reply
@@ -101,7 +106,7 @@ class TranslatingProvider(HttpProvider, ABC):
         Raises:
             BadAnswer: there is none, or an error.
         """
-        return self.form.read(body)
+        return self.form_of(prompt).read(body)
 
     def _of_events(self, body: bytes) -> bytes:
         """The whole answer that a stream comes to, which nobody asked for and somebody paid; the stream
@@ -134,7 +139,7 @@ class TranslatingProvider(HttpProvider, ABC):
         if own is not None:
             return own
         return TranslatingDecoder(
-            self.form, event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt)
+            self.form_of(prompt), event_bytes_max, created=int(time()), legacy_functions=_legacy(prompt)
         )
 
 

@@ -40,7 +40,11 @@ def read(body: bytes) -> Message:
     Raises:
         BadAnswer: there is none. ProviderSaid: it is an error.
     """
-    value = read_body(body)
+    return read_value(read_body(body), body)
+
+
+def read_value(value: Json, body: bytes) -> Message:
+    """As `read`, of a body that was decoded."""
     content = value.get("content")
     if content.__class__ is not list:
         if value.get("type") == "error" or value.get("error") is not None:

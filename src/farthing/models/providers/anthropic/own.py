@@ -3,6 +3,7 @@
 from farthing.dialects.messages.answers.whole import assembled, event_of, exploded
 from farthing.models.providers import own
 from farthing.models.providers.anthropic.form import MESSAGES
+from farthing.models.providers.decoder import AnswerForm
 from farthing.text.lenient_json import read_json
 from farthing.types import Json
 
@@ -14,8 +15,9 @@ class OwnDecoder(own.OwnDecoder):
 
     __slots__ = ()
 
-    def __init__(self, event_bytes_max: int, *, created: int) -> None:
-        super().__init__(MESSAGES, event_bytes_max, created=created)
+    def __init__(self, event_bytes_max: int, *, created: int, form: AnswerForm = MESSAGES) -> None:
+        """`form` is how it comes, where that is not as Anthropic itself sends it."""
+        super().__init__(form, event_bytes_max, created=created)
 
     def _last(self) -> list[bytes]:
         return [STOP]

@@ -1,0 +1,80 @@
+"""What the models behind Converse can be told, by whose they are.
+
+Converse is one form, but what of it a model takes differs by its maker. Of a model whose name tells no maker
+(an application's inference profile) all of the form is assumed.
+Sources: "Supported models and model features" and "Call a tool with the Converse API" of Bedrock's guide.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+_PLACES = r"(?:(?:us|eu|apac|global|jp|au|ca|sa|us-gov)\.)?"
+_MAKER = re.compile(rf"(?:^|[/:]){_PLACES}([a-z][a-z0-9]*)\.([\w.-]+)")
+_CLAUDE = re.compile(r"(?:^|[/.:])anthropic\.claude")
+
+
+class Abilities(Struct, frozen=True, kw_only=True):
+    choices: frozenset[str] = frozenset({"any", "tool"})
+    """How a call of a tool can be demanded."""
+    tools: bool = True
+    formats: bool = True
+    """The answer can be held to a JSON schema."""
+    caches: bool = True
+    """A prefix can be marked for its cache."""
+    caches_tools: bool = True
+    cache_ttl: bool = True
+    """And for an hour."""
+    effort: Literal["field", "nova", "gpt", "none"] = "field"
+    """Where the effort of thinking is said: `outputConfig.effort`, in Nova's own field or in that of
+    OpenAI's models, or nowhere."""
+    top_k: tuple[str, ...] = ()
+    """The path of `top_k` among the model's own fields; empty: it has none."""
+    failed_results: bool = False
+    """A result of a tool can say that it is an error."""
+
+
+_NOVA = Abilities(
+    formats=False,
+    caches_tools=False,
+    cache_ttl=False,
+    effort="none",
+    top_k=("inferenceConfig", "topK"),
+    failed_results=True,
+)
+_NOVA2: Abilities = replace(_NOVA, effort="nova")
+_PLAIN = Abilities(choices=frozenset(), formats=False, caches=False, effort="none")
+_MAKERS: Mapping[str, Abilities] = {
+    "ai21": _PLAIN,
+    "amazon": Abilities(choices=frozenset(), tools=False, formats=False, caches=False, effort="none"),
+    "anthropic": Abilities(top_k=("top_k",), failed_results=True),
+    "cohere": Abilities(choices=frozenset(), formats=False, caches=False, effort="none", top_k=("k",)),
+    "deepseek": Abilities(choices=frozenset(), caches=False, effort="none"),
+    "meta": _PLAIN,
+    "mistral": Abilities(choices=frozenset({"any"}), caches=False, effort="none", top_k=("top_k",)),
+    "openai": Abilities(choices=frozenset(), caches=False, effort="gpt"),
+    "writer": _PLAIN,
+}
+_OTHER = Abilities(caches=False, effort="none")
+"""Of a maker that is not in the table: most are open models."""
+_ANY = Abilities(failed_results=True)
+
+
+def is_claude(model: str) -> bool:
+    """Whether it is a Claude, by its id, the id of an inference profile or an ARN that has one of them."""
+    return _CLAUDE.search(model.lower()) is not None
+
+
+@lru_cache(maxsize=256)
+def abilities(model: str) -> Abilities:
+    found = _MAKER.search(model.lower())
+    if found is None:
+        return _ANY
+    maker, name = found.groups()
+    if maker == "amazon" and name.startswith("nova"):
+        return _NOVA2 if name.startswith("nova-2") else _NOVA
+    return _MAKERS.get(maker, _OTHER)

@@ -1,0 +1,58 @@
+"""What is noted while a conversation is written as Converse: what it cannot be told, and why."""
+
+from typing import Any
+
+from farthing.dialects.conversation import Conversation
+from farthing.dialects.converse.models import abilities
+from farthing.types import Json
+
+GIVES_WAY = frozenset({"caller", "toolset_name", "transformations"})
+"""Fields of messages that say who made a call, by what, and how an image was scaled."""
+
+
+class Notes:
+    """Of one request to one model."""
+
+    __slots__ = ("abilities", "model", "reasons", "said", "unsaid", "yielded")
+
+    def __init__(self, said: Conversation, model: str) -> None:
+        self.said = said
+        self.model = model
+        self.abilities = abilities(model)
+        self.unsaid: list[str] = []
+        """Names of the client's fields that the model cannot be told."""
+        self.yielded: list[str] = []
+        """Names of those that gave way to others."""
+        self.reasons: dict[str, str] = {}
+        """Why a name of `unsaid` is there, and what helps."""
+
+    def lacks(self, field: str, reason: str) -> None:
+        """The model cannot be told `field` of the conversation."""
+        name = self.said.name_of(field)
+        self.unsaid.append(name)
+        self.reasons.setdefault(name, reason)
+
+    def unknown(self, extras: Json) -> None:
+        """Fields of a message, a part or a call that have no name here. Clients of chat send back what they
+        were answered with, and it holds what their last provider added; in other dialects it may change what
+        is said."""
+        where = self.said.name_of("messages")
+        for name in extras:
+            gives_way = self.said.dialect == "chat" or name in GIVES_WAY
+            (self.yielded if gives_way else self.unsaid).append(f"{where}.{name}")
+
+    def mark(self, blocks: list[Json], mark: Any, *, tools: bool = False) -> None:
+        """Have what stands in `blocks` so far cached, if `mark` wants it and the model can."""
+        if mark is None:
+            return
+        if not self.abilities.caches or (tools and not self.abilities.caches_tools):
+            self.yielded.append(self.said.name_of("cache_control"))
+            return
+        point: Json = {"type": "default"}
+        ttl = mark.get("ttl") if isinstance(mark, dict) else None
+        if ttl == "1h" and self.abilities.cache_ttl:
+            point["ttl"] = ttl
+        elif ttl == "1h":
+            self.yielded.append(self.said.name_of("cache_control.ttl"))
+        if blocks and "cachePoint" not in blocks[-1]:
+            blocks.append({"cachePoint": point})

@@ -1,0 +1,352 @@
+"""Amazon Bedrock as an upstream. Bytes in, bytes out; no I/O.
+
+Claude is asked in Messages (`InvokeModel`), in which it can be told all that it can do; what a client of
+Messages sends goes up as it was sent, and its answer goes back as it comes. All other models are asked in
+Converse. What came tells which of the two an answer is.
+
+Each call is signed for the region with keys of AWS, or sends an API key of Bedrock. AWS refuses a signature
+whose time is off by minutes: where a refusal shows that this machine's clock is, calls are signed by AWS's.
+"""
+
+import dataclasses
+import re
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from functools import partial
+from hashlib import sha256
+from secrets import token_hex
+from time import time
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import msgspec
+
+from farthing.config import BedrockProviderConfig, ProviderConfig
+from farthing.dialects.chat.answers.reply import WholeReply
+from farthing.dialects.converse.answers.answer_reader import NOBODY, Asked
+from farthing.dialects.converse.errors import as_error, exception_name
+from farthing.dialects.converse.models import is_claude
+from farthing.dialects.converse.names import own_name
+from farthing.dialects.converse.requests import request_writer
+from farthing.dialects.messages.errors import is_error, read_error
+from farthing.dialects.messages.usage import TOKENS_MAX
+from farthing.dialects.written import Written
+from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
+from farthing.models.providers import failures
+from farthing.models.providers.anthropic import edits
+from farthing.models.providers.bedrock import claude
+from farthing.models.providers.bedrock.form import form_for, is_messages
+from farthing.models.providers.bedrock.own import OwnDecoder
+from farthing.models.providers.bedrock.sigv4 import Signer
+from farthing.models.providers.decoder import AnswerForm, TranslatingDecoder
+from farthing.models.providers.http import JSON, host_of
+from farthing.models.providers.translated import conversation_of
+from farthing.models.providers.translating import TranslatingProvider
+from farthing.models.transport.connection import header
+from farthing.models.transport.origin import HttpOrigin
+from farthing.models.transport.passage import OF_MESSAGES, Passage
+from farthing.protocols import ALL_SAID, AwsCredentials, BatchApi, Capabilities, Transport, Unsaid
+from farthing.text.lenient_json import any_json, write_json
+from farthing.types import Json, Operation, Prompt, Target, replace
+
+ERROR_TYPE = b"x-amzn-errortype"
+RUNTIME = "bedrock-runtime."
+"""How the names of hosts begin where models are called."""
+SKEWED = frozenset({
+    "InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch",
+})  # fmt: skip
+"""Refusals that a clock which is off may cause."""
+SKEW_S_MIN = 30.0
+"""Less than this no service minds, and a reply takes its time."""
+CORRECTED_S = 60.0
+"""For so long after a correction, what was signed before it may still be refused."""
+MODEL_FAILED = 424
+"""AWS's status for a fault of the model's, which is none of the request's."""
+_PLACE = re.compile(r"^(?:us|eu|apac|global|jp|au|ca|sa|us-gov)\.")
+"""How the id of an inference profile begins which spreads the calls of a model over regions."""
+
+
+class _Counted(msgspec.Struct):
+    inputTokens: Annotated[int, msgspec.Meta(ge=0, lt=TOKENS_MAX)]
+
+
+_decode_counted = msgspec.json.Decoder(_Counted).decode
+
+
+class BedrockProvider(TranslatingProvider):
+    """One configured provider. See `protocols.Provider`."""
+
+    def __init__(
+        self,
+        name: str,
+        origin: HttpOrigin,
+        config: BedrockProviderConfig,
+        *,
+        path: str,
+        passage: Passage | None = None,
+        keys: AwsCredentials | None = None,
+        wall: Callable[[], float] = time,
+    ) -> None:
+        """`path` is that of its `base_url`. `keys` are what calls are signed with; None: they are not.
+        `wall` gives seconds since 1970.
+
+        Raises:
+            ValueError: a header has characters that HTTP does not allow.
+        """
+        bearer = config.api_key is not None and not config.signs and config.auth != "none"
+        super().__init__(
+            name,
+            origin,
+            config,
+            path=path,
+            key_lines=[f"authorization: Bearer {config.api_key.value}"] if bearer and config.api_key else [],
+            form=form_for(NOBODY),
+            write=self._anew,
+            passage=passage,
+        )
+        self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
+        self.credentials = self._keys = keys
+        self._region = config.region
+        self._signer = Signer(config.region, "bedrock")
+        self._below = path
+        self._host = host_of(origin)
+        self._lists_at = _control_of(origin)
+        own = ((name.lower(), value) for name, value in config.headers.items())
+        self._amz = [(name, value) for name, value in own if name.startswith("x-amz-")]
+        """Headers of the configuration that AWS wants signed."""
+        self._betas = claude.BETAS if config.betas is None else frozenset(config.betas)
+        self._wall = wall
+        self._ahead_s = 0.0
+        """How far AWS's clock is ahead of ours, as far as it matters."""
+        self._corrected_s = float("-inf")
+        """When that was last found out, by our clock."""
+
+    # -- what goes up ----------------------------------------------------------------------------------
+
+    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
+        if operation != "chat":
+            return Unsaid(operation=operation)
+        sent = self.as_sent(prompt) if is_claude(target.model) else None
+        if sent is None:
+            return self._translations.unsaid(prompt, target)
+        found = claude.lacks(sent.body, link="image.source.url", file="image.source.file_id")
+        gave_way = edits.gave_way(prompt, sent, target.model)
+        gave_way += tuple(name for name in claude.UNREAD if sent.body.get(name) is not None)
+        if not found.names and not gave_way:
+            return ALL_SAID
+        return Unsaid(tuple(found.names), gave_way, found.reasons)
+
+    def encode(
+        self,
+        prompt: Prompt,
+        target: Target,
+        operation: Operation,
+        request_id: str,
+        passed: tuple[tuple[str, str], ...] = (),
+    ) -> tuple[bytes, bytes]:
+        if not is_claude(target.model):
+            call = "converse-stream" if prompt.stream else "converse"
+            body = write_json(self._translations.body(prompt, target))
+            return self._head(target.model, call, body, request_id, passed), body
+        call = "invoke-with-response-stream" if prompt.stream else "invoke"
+        sent, betas = self.as_sent(prompt), self._betas_of(prompt, passed)
+        if sent is None:
+            body = claude.encoded(self._translations.body(prompt, target), betas)
+        else:
+            body = claude.body_as_sent(prompt, sent, target.model, betas)
+        head = self._head(target.model, call, body, request_id, passed)
+        asks = prompt.body if sent is None else sent.body
+        if not claude.IN_HEADERS.keys().isdisjoint(asks):
+            head += claude.header_lines(asks).encode("latin-1")
+        return head, body
+
+    def _betas_of(self, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> list[str]:
+        """The betas that a client of Messages asks for; those of others are not meant for it."""
+        of_messages = prompt.sent is not None and prompt.sent.dialect == "messages"
+        return claude.betas_of(passed, self._betas) if passed and of_messages else []
+
+    def _head(
+        self, model: str, call: str, body: bytes, request_id: str, passed: tuple[tuple[str, str], ...] = ()
+    ) -> bytes:
+        """The head of a call of a model, signed."""
+        head = self._proved("POST", f"/model/{quote(model, safe='')}/{call}", body)
+        head += b"x-request-id: %b\r\n" % request_id.encode()
+        return head + self.passage.up(passed, OF_MESSAGES) if passed else head
+
+    def _proved(
+        self, method: str, suffix: str, body: bytes, query: str = "", *, host: str | None = None
+    ) -> bytes:
+        """The head of a call, with what proves it. `host` takes the place of the provider's own."""
+        told = JSON if body else None
+        head = self.head(method, f"{suffix}?{query}" if query else suffix, told)
+        if host is None:
+            host = self._host
+        elif host != self._host:
+            head = head.replace(f"host: {self._host}\r\n".encode(), f"host: {host}\r\n".encode(), 1)
+        keys = None if self._keys is None else self._keys.keys
+        if keys is None:
+            return head
+        headers = [("host", host), *self._amz]
+        if told is not None:
+            headers.append(("content-type", told))
+        pairs = [(name, value) for name, _, value in (one.partition("=") for one in query.split("&") if one)]
+        lines = self._signer.lines(
+            method,
+            self._below + suffix,
+            headers,
+            sha256(body).hexdigest(),
+            keys,
+            self._wall() + self._ahead_s,
+            pairs,
+        )
+        return head + lines.encode("latin-1")
+
+    def _anew(self, prompt: Prompt, target: Target) -> Written:
+        """A request that is not passed on as it was sent."""
+        if is_claude(target.model):
+            return claude.translate(prompt, target)
+        said = conversation_of(prompt)
+        if prompt.capped_by is not None:
+            said = replace(said, output_tokens_max=prompt.output_tokens_max)
+        limit, most = said.output_tokens_max, target.output_tokens_max
+        if limit is not None and most is not None and limit > most and said.dialect == "messages":
+            said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
+        return request_writer.translate(said, model=target.model, provider=self.name)
+
+    # -- what comes back -------------------------------------------------------------------------------
+
+    def form_of(self, prompt: Prompt | None) -> AnswerForm:
+        if prompt is None:
+            return self.form
+        model = prompt.body.get("model")
+        return form_for(
+            Asked(
+                self.name,
+                f"converse-{token_hex(12)}",
+                model if isinstance(model, str) else "",
+                partial(own_name, body=prompt.body),
+            )
+        )
+
+    def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
+        return OwnDecoder(self.form, event_bytes_max, created=int(time()))
+
+    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> TranslatingDecoder:
+        if self.is_own(prompt):
+            return OwnDecoder(self.form_of(prompt), event_bytes_max, created=int(time()))
+        return super().decoder(event_bytes_max, prompt)
+
+    def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
+        reply = super().whole(headers, body, prompt)
+        if reply.own is not None and not is_messages(reply.own):
+            reply.own = None
+        return reply
+
+    def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
+        name = exception_name((header(headers, ERROR_TYPE) or b"").decode("latin-1"))
+        told = body if is_error(body) else as_error(name, body)
+        if status == 403 and name in SKEWED and self._is_skewed(headers):
+            off = "behind" if self._ahead_s > 0 else "ahead"
+            return ProviderUnavailable(
+                f"{self.name} refused the time of a signature: this machine's clock is {off} by "
+                f"{abs(self._ahead_s):.0f} s; calls are signed by AWS's from now on, but set it",
+                upstream_status=status,
+                again=True,
+            )
+        if status in (401, 403):
+            rejected = KeyRejected(
+                f"{self.name} answered {status}: AWS refused the gateway's own credentials, or what they may "
+                f"call; the operator has to look at providers.{self.name} and its rights",
+                upstream_status=status,
+            )
+            rejected.told = name
+            return rejected
+        if status == MODEL_FAILED:
+            status = 502
+        error = failures.failure(self.name, status, headers, told, self.redact)
+        if is_error(body):
+            error.own = body
+        return error
+
+    def _is_skewed(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether our clock was off, which is corrected, so that the same call may be taken now."""
+        now_s = self._wall()
+        try:
+            theirs = parsedate_to_datetime((header(headers, b"date") or b"").decode("latin-1")).timestamp()
+        except ValueError:
+            return False
+        if abs(theirs - now_s - self._ahead_s) > SKEW_S_MIN:
+            self._ahead_s, self._corrected_s = theirs - now_s, now_s
+            return True
+        return now_s - self._corrected_s < CORRECTED_S
+
+    def in_answer(self, payload: bytes) -> ProviderError:
+        return failures.in_answer(self.name, payload, self.redact, read_error(payload).status)
+
+    # -- what else it is asked -------------------------------------------------------------------------
+
+    def list_head(self) -> bytes:
+        return self._proved("GET", "/foundation-models", b"", host=host_of(self._lists_at))
+
+    def list_calls(self) -> tuple[tuple[HttpOrigin, bytes], ...]:
+        """Models that are called by their own id, and profiles by which the others are."""
+        profiles = self._proved(
+            "GET", "/inference-profiles", b"", "maxResults=1000", host=host_of(self._lists_at)
+        )
+        return (self._lists_at, self.list_head()), (self._lists_at, profiles)
+
+    def listed(self, body: bytes) -> bytes:
+        return write_json({"data": [{"id": name} for name in models_in(body)]})
+
+    def count_call(
+        self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
+    ) -> tuple[bytes, bytes] | None:
+        """None for models whose tokens Bedrock does not count: all but Claude, and what an application's
+        profile hides."""
+        model = _PLACE.sub("", target.model)
+        if not is_claude(model) or model.startswith("arn:"):
+            return None
+        sent, betas = self.as_sent(prompt), self._betas_of(prompt, passed)
+        if sent is None:
+            asked = claude.encoded(self._translations.body(prompt, target), betas)
+        else:
+            asked = claude.counted_as_sent(sent, target.model, betas)
+        body = write_json({"input": {"invokeModel": {"body": b64encode(asked).decode()}}})
+        return self._head(model, "count-tokens", body, request_id, passed), body
+
+    def counted(self, body: bytes) -> int:
+        try:
+            return _decode_counted(body).inputTokens
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ProviderUnavailable(f"{self.name} told no count of tokens: {error}") from None
+
+    def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
+        """None: its batches are not used."""
+
+
+def _control_of(origin: HttpOrigin) -> HttpOrigin:
+    """Where models are listed: beside where they are called at AWS, else there."""
+    if not origin.host.startswith(RUNTIME):
+        return origin
+    return dataclasses.replace(
+        origin, name=f"{origin.name}: models", host=f"bedrock.{origin.host.removeprefix(RUNTIME)}"
+    )
+
+
+def models_in(body: bytes) -> Iterator[str]:
+    """What models that write are called by, in a list of models or of profiles."""
+    value = any_json(body)
+    told = value if isinstance(value, dict) else {}
+    for model in _dicts(told.get("modelSummaries")):
+        ways, writes = model.get("inferenceTypesSupported"), model.get("outputModalities")
+        asked = not isinstance(ways, list) or "ON_DEMAND" in ways
+        if asked and (not isinstance(writes, list) or "TEXT" in writes):
+            yield str(model.get("modelId", ""))
+    for profile in _dicts(told.get("inferenceProfileSummaries")):
+        own = profile.get("type") == "APPLICATION"  # its id alone is not enough
+        yield str(profile.get("inferenceProfileArn" if own else "inferenceProfileId", ""))
+
+
+def _dicts(value: Any) -> list[Json]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
