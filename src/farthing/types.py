@@ -707,6 +707,11 @@ class Attempt(Struct, kw_only=True, array_like=True):
     """What has no price, where that makes the cost unknown: `cache_write_1h`, `tier flex`, `web_search`."""
     left_out: str = ""
     """Fields of the request that its provider has no word for and may leave out, as `seed, store`."""
+    lane: str = ""
+    """Which of its provider's addresses and keys was called, as `key 2` or `replica eu-1`; empty: it has no
+    others."""
+    hedge: bool = False
+    """It was made beside the one before it, which was slow to begin."""
 
 
 class Receipt(Struct, kw_only=True, array_like=True):

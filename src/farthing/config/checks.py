@@ -23,6 +23,7 @@ from farthing.config.settings.gateway import (
     ProviderConfig,
     RemoteEmbedderConfig,
     RulesRouteConfig,
+    TierConfig,
 )
 from farthing.config.settings.prices import PRICES, price_faults
 from farthing.config.settings.quality import CommandCheckConfig
@@ -178,10 +179,18 @@ class Checks:
                     (*here, "batch"),
                     'only a provider of kind "openai" has batches that are used; remove it',
                 )
-            if provider.auth == "none" and provider.api_key is not None:
-                yield (*here, "api_key"), 'would never be sent with auth = "none"; remove one of the two'
+            for key in ("api_key", "api_keys"):
+                if provider.auth == "none" and getattr(provider, key):
+                    yield (*here, key), 'would never be sent with auth = "none"; remove one of the two'
             yield from self._headers(provider, (*here, "headers"))
             yield from providers.faults_of(provider, here)
+            for index, one in enumerate(provider.replicas):
+                if (fault := fault_of_base_url(one.base_url)) or not _NAME.fullmatch(one.name or "a"):
+                    key = "base_url" if fault else "name"
+                    yield (
+                        (*here, "replicas", index, key),
+                        fault or "a name has letters, digits, dots, dashes and underscores, at most 64",
+                    )
 
     def _headers(self, provider: ProviderConfig, here: Where) -> Faults:
         for name, text in provider.headers.items():
@@ -192,8 +201,16 @@ class Checks:
             ):
                 yield (*here, name), "not a header that can be sent"
 
+    def _hedges(self, table: TierConfig | EndpointConfig, here: Where) -> Faults:
+        if table.hedge is not None and table.hedge_after_ms is not None:
+            yield (
+                (*here, "hedge_after_ms"),
+                f"hedge = {quoted(table.hedge)} says when already; remove one of the two",
+            )
+
     def _tiers(self) -> Faults:
         for name, tier in self.config.tiers.items():
+            yield from self._hedges(tier, ("tiers", name))
             here = ("tiers", name, "targets")
             if name == "none":
                 yield ("tiers", name), 'the tier "none" answers without a model; see [[answers]]'
@@ -296,6 +313,7 @@ class Checks:
         for name, endpoint in self.config.endpoints.items():
             here = ("endpoints", name)
             yield from self._tier(endpoint.tier, (*here, "tier"))
+            yield from self._hedges(endpoint, here)
             yield from self._allowed(endpoint, here)
             if endpoint.tiers is not None and endpoint.tier not in (None, *endpoint.tiers):
                 yield (*here, "tier"), f"{quoted(endpoint.tier)} is not among the tiers that may be used here"

@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from farthing.config.settings.gateway import Config, EndpointSemanticConfig
+from farthing.config.settings.gateway import Config, EndpointSemanticConfig, TierConfig
 from farthing.config.settings.quality import QualityConfig
 from farthing.config.show import render
 
@@ -17,7 +17,8 @@ def policy_version(config: Config) -> str:
 
 def answers_version(config: Config) -> str:
     """Like `policy_version`, for what can change an answer: a port, a log level, a key, the terms of the
-    semantic cache, evaluation, what is stored for clients or the use of batches never empty a cache."""
+    semantic cache, evaluation, what is stored for clients, the use of batches, further keys and replicas, and
+    hedging never empty a cache."""
     endpoints = {
         name: msgspec.structs.replace(
             endpoint,
@@ -26,16 +27,21 @@ def answers_version(config: Config) -> str:
             store_responses=False,
             models=None,
             tiers=None,
+            hedge=None,
+            hedge_after_ms=None,
         )
         for name, endpoint in config.endpoints.items()
     }
     providers = {
-        name: msgspec.structs.replace(provider, batch=False, pass_through=None)
+        name: msgspec.structs.replace(
+            provider, batch=False, pass_through=None, api_keys=(), replicas=(), separate_accounts=False
+        )
         for name, provider in config.providers.items()
     }
+    tiers = {name: TierConfig(targets=tier.targets) for name, tier in config.tiers.items()}
     deciding = Config(
         providers=providers,
-        tiers=config.tiers,
+        tiers=tiers,
         aliases=config.aliases,
         endpoints=endpoints,
         answers=config.answers,

@@ -12,7 +12,6 @@ for the other to meet the endpoint's deadline; if not, giving it up would help n
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Literal
 
 from msgspec import Struct
@@ -39,6 +38,7 @@ from farthing.errors import (
     named,
 )
 from farthing.models.health import Health
+from farthing.models.lanes import Lane, Lanes, Place, Ways, affinity_of
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import flat_nusd
@@ -79,7 +79,6 @@ CHARS_PER_TOKEN = 4
 FIRST_BYTE_S = 60.0  # until an answer begins, and until a whole one is there, where another target waits
 WHOLE_S = 300.0
 ALONE_S = 600.0  # where none does: what the official SDKs wait
-HEALTHS_MAX = 2_000  # clients may name models nobody configured; what is known of those is bounded
 KEY_TOLD_EVERY_S = 600.0  # between two warnings that a provider refuses our key
 FALLBACK_TOLD_EVERY_S = 10.0
 ESSENTIAL = CHANGES_THE_ANSWER | CHANGES
@@ -100,12 +99,17 @@ class CallResult:
         "health",
         "held_ms",
         "held_nusd",
+        "lane",
+        "provider",
         "reply",
         "returned",
         "spent",
         "stream",
         "target",
     )
+
+    provider: Provider
+    """The object of its lane; there once the call is made."""
 
     def __init__(
         self, target: Target, attempt: Attempt, health: Health, capped_by: str | None = None
@@ -117,6 +121,8 @@ class CallResult:
         """The limit of the endpoint that set its output cap; None when none did."""
         self.credentials: int | None = None
         """The number of those it was made with; None: a fixed key, or none yet."""
+        self.lane: Lane | None = None
+        """None: the answer came in a batch."""
         self.reply: Reply | None = None
         self.stream: Stream | None = None
         self.ended_s: float | None = None
@@ -180,18 +186,51 @@ class Caller:
         self._tells = Seldom(KEY_TOLD_EVERY_S, clock)
         """When we last warned that a provider refuses our key."""
         self._fallbacks = Tally(FALLBACK_TOLD_EVERY_S, clock)
+        self._ways = Ways(providers, config, clock, health, _tell_of_breaker)
         self.times = lengths is not None
         for known in health.values():
             known.reconfigure(config)
 
     def health(self, target: Target) -> Health:
-        found = self._health.get(target.name)
-        if found is None:
-            if len(self._health) >= HEALTHS_MAX:
-                self._health.popitem()  # the newest: those that are configured were there before it
-            turned = partial(_tell_of_breaker, target.name)
-            found = self._health[target.name] = Health(self._config, self._clock, turned)
-        return found
+        """The health of a target as a whole, whatever lanes it has."""
+        return self._way(target).health
+
+    def use_lanes(self, places: Mapping[str, Sequence[Place]]) -> None:
+        """Divide the calls of providers with more than one address or key among their `places`. Called before
+        the first call."""
+        self._ways.places = places
+        self.times = self.times or bool(places)
+
+    def _way(self, target: Target) -> Lane | Lanes:
+        return self._ways.known.get(target.name) or self._ways.open(target)
+
+    def _ready(self, call: CallRequest, target: Target, failed: Sequence[Failed]) -> Lane | None:
+        """The lane for the first call of `target`; None: it is in a cooldown, or has failed already."""
+        way = self._way(target)
+        if isinstance(way, Lane):
+            if failed and any(one.target.name == target.name for one in failed):
+                return None
+            return way if way.health.cooldown_s() <= 0 else None
+        affinity = affinity_of(call.request, way.homes)
+        return way.pick(affinity, tried=_tried(failed), prefers=self._prefers(call, target))
+
+    def _next_lane(
+        self, call: CallRequest, targets: Sequence[Target], place: int, failed: Sequence[Failed], left: int
+    ) -> Lane | None:
+        """Another lane of a target that has just failed, which may be called although it has; None: there is
+        none, or the call that is `left` is another target's."""
+        target = targets[place]
+        way = self._way(target)
+        if not isinstance(way, Lanes) or left <= self._others(call, targets, place, None):
+            return None
+        return way.next_after(failed[-1], affinity_of(call.request, way.homes), _tried(failed))
+
+    def _prefers(self, call: CallRequest, target: Target) -> Callable[[Lane], bool] | None:
+        """Where each key is of another account: the lanes that are told all, as those are not that other
+        accounts have encrypted something for."""
+        if not self._limits[target.provider].separate_accounts:
+            return None
+        return lambda lane: self._is_told_all(call, target, lane.provider)
 
     def batch_api(self, provider: str) -> BatchApi | None:
         """The batch interface of a provider. None: it has none, or the configuration does not use it."""
@@ -224,27 +263,29 @@ class Caller:
         for place, target in enumerate(targets):
             if len(attempts) >= attempts_max:
                 break
-            health = self.health(target)
-            if health.cooldown_s() > 0:
-                continue
+            lane = self._ready(call, target, failed)
             again = False
-            while True:
+            while lane is not None:
                 try:
-                    others = call.otherwise == "escalated" or self._others(call, targets, place)
-                    result = await self._attempt(call, target, health, route.tier, again=again, others=others)
+                    others = call.otherwise == "escalated" or self._others(call, targets, place, lane)
+                    result = await self._attempt(call, target, lane, route.tier, again=again, others=others)
                     if place:
                         self._tell_of_fallback(targets[0], target, failed, refused)
                     return result
                 except ProviderError as error:
                     forget_frames(error)
-                    failed.append(Failed(target, error))
+                    failed.append(_failed(target, error, lane))
                     if error.unasked:
                         call.receipt.skipped[target.name] = error.code
                         break
-                    once_more = not again and _at_once(error, attempts[-1]) and len(attempts) < attempts_max
-                    if not once_more or health.cooldown_s() > 0 or not health.may_retry():
+                    left, health = attempts_max - len(attempts), lane.health
+                    once_more = not again and _at_once(error, attempts[-1]) and left > 0
+                    if once_more and health.cooldown_s() <= 0 and health.may_retry():
+                        again = True
+                    elif lane.among is None:
                         break
-                    again = True
+                    else:
+                        again, lane = False, self._next_lane(call, targets, place, failed, left)
                 except ContractExceeded as error:
                     if error.limit != "usd_max" and (not failed or error.limit == "deadline_s"):
                         raise  # else what failed before is what the client has to know
@@ -253,8 +294,11 @@ class Caller:
                     break
         return await self._once_more(call, route, failed, refused, attempts_max)
 
-    def _others(self, call: CallRequest, targets: Sequence[Target], place: int) -> bool:
-        """Whether another target could be called instead of this one."""
+    def _others(self, call: CallRequest, targets: Sequence[Target], place: int, lane: Lane | None) -> bool:
+        """Whether another target, or another address than that of `lane`, could be called instead of this
+        one."""
+        if lane is not None and lane.among is not None and lane.among.others(lane):
+            return True
         return len(targets) > place + 1 and any(
             self.health(target).cooldown_s() <= 0 and self._can_be_told(call, target)
             for target in targets[place + 1 :]
@@ -265,9 +309,13 @@ class Caller:
         what others cannot read, in their order otherwise."""
         return tuple(sorted(targets, key=lambda target: not self._is_told_all(call, target)))
 
-    def _is_told_all(self, call: CallRequest, target: Target) -> bool:
+    def _is_told_all(self, call: CallRequest, target: Target, provider: Provider | None = None) -> bool:
+        """`provider`: the object of one of its lanes; None: of any of them."""
+        places = self._ways.places.get(target.provider, ()) if provider is None else ()
+        if len(places) > 1 and self._limits[target.provider].separate_accounts:
+            return any(self._is_told_all(call, target, place.provider) for place in places)
         try:
-            return self._unsaid(call.prompt, target, call.request.operation) is ALL_SAID
+            return self._unsaid(call.prompt, target, call.request.operation, provider) is ALL_SAID
         except ProviderError:
             return False
 
@@ -299,22 +347,29 @@ class Caller:
         """
         hold, attempts = call.hold, call.receipt.attempts
         while len(attempts) < attempts_max and call.otherwise == "failed":
-            targets = [(one, self.health(one)) for one in route.targets if one.name not in refused]
+            ways = {
+                lane.health: (one, lane)
+                for one in route.targets
+                if one.name not in refused
+                for lane in self._left(one, failed)
+            }
+            targets = [(one, health) for health, (one, _) in ways.items()]
             found = next_try(targets, failed, self._config.retry_wait_s_max, hold.left_s)
             if found is None or hold.left_calls == 0 or (found.again and not found.health.may_retry()):
                 break
             if found.wait_s > 0:
                 await asyncio.sleep(found.wait_s)
+            _, lane = ways[found.health]
             try:
                 result = await self._attempt(
-                    call, found.target, found.health, route.tier, again=found.again, others=False
+                    call, found.target, lane, route.tier, again=found.again, others=False
                 )
                 if found.target.name != route.targets[0].name:
                     self._tell_of_fallback(route.targets[0], found.target, failed, refused)
                 return result
             except ProviderError as error:
                 forget_frames(error)
-                failed.append(Failed(found.target, error))
+                failed.append(_failed(found.target, error, lane))
                 if error.unasked:
                     call.receipt.skipped[found.target.name] = error.code
             except ContractExceeded as error:
@@ -330,11 +385,17 @@ class Caller:
         self._tell_of_end(route, failed, errors)
         raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
 
+    def _left(self, target: Target, failed: Sequence[Failed]) -> Sequence[Lane]:
+        """The lanes of a target that may be called where none is left that is well."""
+        way = self._way(target)
+        return (way,) if isinstance(way, Lane) else way.left(failed)
+
     def timed(self, result: CallResult, call: CallRequest) -> None:
         """Learn from the duration of a finished answer, once its usage is known. Nothing is learned from an
         answer that broke or waited for its reader; one that was cut counts with the part that came."""
         lengths = self._lengths
-        if lengths is None:
+        among = None if result.lane is None else result.lane.among
+        if lengths is None and among is None:
             return
         attempt = result.attempt
         usage, total_ms = attempt.usage, attempt.total_ms
@@ -348,15 +409,18 @@ class Caller:
             return
         first_ms = attempt.ttft_ms if stream is not None else None
         first_s = None if first_ms is None else first_ms / 1000
-        result.health.speed.took(tokens, total_ms / 1000, first_s, self._clock())
-        if not call.receipt.purpose and (stream is None or stream.cut is None):
+        now_s = self._clock()
+        result.health.speed.took(tokens, total_ms / 1000, first_s, now_s)
+        if among is not None:
+            among.health.speed.took(tokens, total_ms / 1000, first_s, now_s)
+        if lengths is not None and not call.receipt.purpose and (stream is None or stream.cut is None):
             lengths.note(call.request.endpoint.name, tokens)  # background jobs ask for other answers
 
     async def _attempt(
-        self, call: CallRequest, target: Target, health: Health, tier: str, *, again: bool, others: bool
+        self, call: CallRequest, target: Target, lane: Lane, tier: str, *, again: bool, others: bool
     ) -> CallResult:
-        hold, receipt = call.hold, call.receipt
-        least = self._providers[target.provider].capabilities.output_tokens_min
+        hold, receipt, health, provider = call.hold, call.receipt, lane.health, lane.provider
+        least = provider.capabilities.output_tokens_min
         prompt = _with_at_least(call.prompt, least) if least else call.prompt
         left_nusd = hold.left_nusd
         worst_case: int | None = None
@@ -366,13 +430,13 @@ class Caller:
             sizes = self._sizes
             closer = None if sizes is None else sizes.bound
             prompt, worst_case = affordable(prompt, target, left_nusd, closer)
-        unsaid = self._unsaid(prompt, target, call.request.operation)
+        unsaid = self._unsaid(prompt, target, call.request.operation, provider)
         left_out = "" if unsaid is ALL_SAID else self._left_out(target, unsaid)
         hold.call(worst_case)
         self._ledger.intend(receipt, target.name)
         began_s = self._clock()
         attempt = Attempt(target=target.name, tier=tier, started_ms=(began_s - receipt.started_s) * 1000)
-        attempt.left_out = left_out
+        attempt.left_out, attempt.lane = left_out, lane.label
         receipt.attempts.append(attempt)
         receipt.calls += 1
         if not again:
@@ -380,18 +444,25 @@ class Caller:
         probe = health.begin()
         result = CallResult(target, attempt, health, prompt.capped_by)
         result.held_nusd = worst_case
+        result.lane, result.provider = lane, provider
+        if lane.among is not None:
+            lane.in_flight += 1
         try:
             await self._sent(result, call, prompt, others)
         except ProviderError as error:
+            lane.failed(error, self._clock())
             self._note_failure(error, call, result, prompt, began_s, probe)
             raise
         except BaseException as error:  # the client left, or a bug: nothing was learnt about the target
             health.abandoned(probe)
             attempt.error = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
             self._failed_cost(result, prompt, None)
+            hold.release(worst_case, attempt.cost_nusd)
             raise
         finally:
             attempt.total_ms = (self._clock() - began_s) * 1000
+            if lane.among is not None:
+                _when_over(result, lane.ended)
         if result.stream is not None and call.request.stream:
             health.answering(probe)
         else:
@@ -414,7 +485,7 @@ class Caller:
         """
         attempt, target, health, hold = result.attempt, result.target, result.health, call.hold
         error.target = target.name
-        provider = self._providers[target.provider]
+        provider = result.provider
         self._unsay(error, attempt, provider.redact)
         if provider.credentials is not None and isinstance(error, KeyRejected):
             renews = result.credentials is not None and provider.credentials.refused(result.credentials)
@@ -434,17 +505,20 @@ class Caller:
                 f"the endpoint's deadline_s{given} passed before the answer began"
             ) from error
         health.failed(error, probe, _number_of(call.request))
-        self._tell_of_key(target, error)
+        self._tell_of_key(target, error, result.lane)
 
-    def _unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
-        """As the provider says. A request that it cannot read, and code of it that fails, are its failure:
-        another target may answer.
+    def _unsaid(
+        self, prompt: Prompt, target: Target, operation: Operation, provider: Provider | None = None
+    ) -> Unsaid:
+        """As the provider says; `provider` is the object of one of its lanes, where they differ. A request
+        that it cannot read, and code of it that fails, are its failure: another target may answer.
 
         Raises:
             ProviderError: as the provider.
         """
         try:
-            return self._providers[target.provider].unsaid(prompt, target, operation)
+            asked = self._providers[target.provider] if provider is None else provider
+            return asked.unsaid(prompt, target, operation)
         except InvalidRequest as error:
             words = str(error)
             said = {"message": words, "type": error.kind, "param": error.param, "code": error.code}
@@ -500,7 +574,7 @@ class Caller:
 
     async def _send(self, result: CallResult, call: CallRequest, prompt: Prompt, others: bool) -> None:
         target = result.target
-        provider = self._providers[target.provider]
+        provider = result.provider
         limits = self._limits[target.provider]
         left_s = call.hold.left_s
         within_s = _within_s(limits, prompt.stream, left_s, others)
@@ -557,7 +631,7 @@ class Caller:
             ProviderError: a part failed, so that there is no answer.
         """
         target, attempt, request = result.target, result.attempt, call.request
-        provider, limits = self._providers[target.provider], self._limits[target.provider]
+        provider, limits = result.provider, self._limits[target.provider]
         parts = in_parts(prompt.body, provider.capabilities.inputs_max)
         if len(parts) == 1:
             return False
@@ -601,12 +675,18 @@ class Caller:
             error.returned = redact.text(lines).encode("latin-1")
             attempt.upstream_id = redact.text(upstream_id)
 
-    def _tell_of_key(self, target: Target, error: ProviderError) -> None:
+    def _tell_of_key(self, target: Target, error: ProviderError, lane: Lane | None) -> None:
         """Log that a provider rejected its key. Otherwise nobody might notice, since another target answers
         or the client sees only part of the reason."""
-        if isinstance(error, KeyRejected) and not error.renewed and self._tells.again(target.provider):
+        if not isinstance(error, KeyRejected) or error.renewed:
+            return
+        label = "" if lane is None else lane.label
+        if self._tells.again(f"{target.provider} {label}" if label else target.provider):
             said = f"; its code is {error.told}" if error.told else ""
-            log.warning("%s (%s)%s", error, target.name, said)
+            rests = "; the others are used meanwhile" if label else ""
+            log.warning(
+                "%s (%s)%s%s", error, f"{target.name}, {label}" if label else target.name, said, rests
+            )
 
     def _tell_of_fallback(
         self,
@@ -685,6 +765,22 @@ class Caller:
                 passes=usage.passes and (*usage.passes, estimated_pass(usage, tokens, said)),
             )
         book(result.attempt, result.target, usage)
+
+
+def _failed(target: Target, error: ProviderError, lane: Lane) -> Failed:
+    return Failed(target, error, None if lane.among is None else lane.health)
+
+
+def _when_over(result: CallResult, told: Callable[[], None]) -> None:
+    """Call `told` when the answer is over, or now if none is under way."""
+    if result.stream is None:
+        told()
+    else:
+        result.stream.when_over(told)
+
+
+def _tried(failed: Sequence[Failed]) -> set[Health]:
+    return {one.health for one in failed if one.health is not None}
 
 
 def _at_once(error: ProviderError, attempt: Attempt) -> bool:

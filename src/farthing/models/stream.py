@@ -90,6 +90,7 @@ class Stream(Waiter):
         "_keep_bytes_max",
         "_kept_bytes",
         "_output_chunks_max",
+        "_over",
         "_rewritten",
         "_sign_s",
         "_signs",
@@ -135,6 +136,7 @@ class Stream(Waiter):
         self._keep_bytes_max = keep_bytes_max
         self._kept_bytes = 0
         self._output_chunks_max = output_chunks_max
+        self._over: Callable[[], None] | None = None
         self._rewritten = False
         self._in_answer = in_answer
         self._signs = signs
@@ -265,6 +267,18 @@ class Stream(Waiter):
         if not self._finished:
             self._finished = True
             self._exchange.close()
+            self._tell_over()
+
+    def when_over(self, told: Callable[[], None]) -> None:
+        """Call `told` once it is over, however it ends; at once if it is."""
+        self._over = told
+        if self._finished:
+            self._tell_over()
+
+    def _tell_over(self) -> None:
+        told, self._over = self._over, None
+        if told is not None:
+            told()
 
     @property
     def usage(self) -> Usage | None:
@@ -455,4 +469,6 @@ class Stream(Waiter):
             self._exchange.leave()
         else:
             self._exchange.close()
+        if self._over is not None:
+            self._tell_over()
         self.wake()

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -29,6 +29,7 @@ from farthing.brain.route.scope import Scopes
 from farthing.config import (
     DEFAULT_RULES,
     ENDPOINT_PREFIX,
+    AnyProviderConfig,
     Config,
     EndpointConfig,
     MemoryResponsesConfig,
@@ -64,6 +65,7 @@ from farthing.ledger.segments import SegmentLedger
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
 from farthing.models.health import Health
+from farthing.models.lanes import Place
 from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
@@ -99,6 +101,7 @@ from farthing.stores.user_key import user_key
 from farthing.types import Endpoint, Request, Target, Tenant, Terms, replace
 from farthing.wiring.cascade import CascadeParts, build_cascades, cascaded
 from farthing.wiring.foreign import ForeignGuardrail, ForeignRetriever, ForeignStore
+from farthing.wiring.lanes import lanes_of, open_places
 from farthing.wiring.plugins import Plugins, named
 from farthing.wiring.providers import (
     LiveModels,
@@ -253,6 +256,8 @@ class _Models(msgspec.Struct, frozen=True):
     rules: RulesRouter
     providers: Mapping[str, Provider]
     price_version: str
+    places: Mapping[str, Sequence[Place]]
+    """Of the providers that have more than one address or key."""
 
 
 def build(config: Config, parts: Parts) -> Serving:
@@ -272,9 +277,11 @@ def build(config: Config, parts: Parts) -> Serving:
         health=parts.health, lengths=parts.lengths, jobs=parts.jobs, endpoint=endpoints.get
     )
     router = build_scoring(config, rules, parts.routing, around, parts.plugins)
-    providers = {name: open_provider(name, config, parts) for name in config.providers}
+    places = {name: open_lanes(name, config, parts) for name in config.providers}
+    providers = {name: found[0].provider for name, found in places.items()}
     semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
-    models = _Models(targets, rules, providers, catalogue.version)
+    several = {name: found for name, found in places.items() if len(found) > 1}
+    models = _Models(targets, rules, providers, catalogue.version, several)
     steps = build_steps(config, parts, models, endpoints, router=router, semantic=semantic)
     listed = list_models(rules, targets)
     parts.tokens.serve(config, targets)
@@ -342,7 +349,7 @@ def build_steps(
         router=cascaded(config, router, models.rules),
         rules=models.rules,
         contract=parts.contract,
-        caller=build_caller(config, parts, models.providers),
+        caller=build_caller(config, parts, models.providers, models.places),
         cascades=build_cascades(config, parts.cascades, models.targets.get, parts.plugins),
         ledger=parts.ledger,
         money=build_money(config, models.targets, models.price_version, parts.tokens.sizes),
@@ -364,16 +371,25 @@ def build_endpoints(config: Config, scopes: Scopes) -> dict[str, Endpoint]:
 
 
 def open_provider(name: str, config: Config, parts: Parts) -> Provider:
-    """One provider of `config`, with the plug-in for its dialect if it has one.
+    """One provider of `config` by its first address and key, with the plug-in for its dialect if it has one.
 
     Raises:
         ConfigError: it cannot be reached as configured, or its plug-in cannot be used.
     """
+    return open_lanes(name, config, parts, most=1)[0].provider
+
+
+def open_lanes(name: str, config: Config, parts: Parts, most: int | None = None) -> tuple[Place, ...]:
+    """As `open_provider`, for each pair of an address and a key, the first `most` of them."""
     wanted = next((one for one in named(config) if one.where == f"providers.{name}"), None)
     plugin = None if wanted is None else parts.plugins.open(wanted).implementation
-    return build_provider(
-        name, config.providers[name], redact=parts.redact, plugin=plugin, makers=parts.makers
-    )
+    makers = parts.makers
+
+    def opened(one: AnyProviderConfig, account: str) -> Provider:
+        whose = makers.for_account(account) if account else makers
+        return build_provider(name, one, redact=parts.redact, plugin=plugin, makers=whose)
+
+    return open_places(lanes_of(name, config.providers[name])[:most], opened)
 
 
 def operators_parts(
@@ -384,9 +400,14 @@ def operators_parts(
     return CacheRoutes(keeper), ResponsesRoutes(responses)
 
 
-def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]) -> Caller:
+def build_caller(
+    config: Config,
+    parts: Parts,
+    providers: Mapping[str, Provider],
+    places: Mapping[str, Sequence[Place]] | None = None,
+) -> Caller:
     scores = not isinstance(config.route, RulesRouteConfig | PluginRouteConfig)
-    return Caller(
+    caller = Caller(
         providers=providers,
         limits=config.providers,
         transport=parts.transport,
@@ -397,6 +418,8 @@ def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]
         lengths=parts.lengths if scores else None,  # rules do not ask
         sizes=parts.tokens.sizes,
     )
+    caller.use_lanes(places or {})
+    return caller
 
 
 def build_money(

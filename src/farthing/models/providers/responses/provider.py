@@ -89,7 +89,11 @@ class ResponsesProvider(TranslatingProvider):
             ValueError: a header has characters that HTTP does not allow.
         """
         self._makers = Makers() if makers is None else makers
-        maker = Maker(name, replace(host.usage_form, reasoning="inside", write_life="30m"), self._made)
+        self._account = self._makers.account or name
+        """What its encrypted content goes back to."""
+        maker = Maker(
+            self._account, replace(host.usage_form, reasoning="inside", write_life="30m"), self._made
+        )
         super().__init__(
             name,
             origin,
@@ -162,7 +166,7 @@ class ResponsesProvider(TranslatingProvider):
         last = self._input
         if last is not None and last[0] is sent:
             return last[1]
-        found = edits.read_input(sent, self.name, self._makers)
+        found = edits.read_input(sent, self._account, self._makers)
         if found is not edits.AS_SENT:
             self._input = (sent, found)
         return found
@@ -171,7 +175,7 @@ class ResponsesProvider(TranslatingProvider):
         """Remember what only this provider can read."""
         held = item.get("encrypted_content")
         if isinstance(held, str) and held:
-            self._makers.note(held, self.name)
+            self._makers.note(held, self._account)
 
     def _anew(self, prompt: Prompt, target: Target) -> Written:
         """A request that is not passed on as it was sent."""
@@ -183,7 +187,9 @@ class ResponsesProvider(TranslatingProvider):
         limit, most = said.output_tokens_max, target.output_tokens_max
         if limit is not None and most is not None and limit > most and said.dialect == "messages":
             said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
-        written = request_writer.translate(said, model=target.model, provider=self.name, stream=prompt.stream)
+        written = request_writer.translate(
+            said, model=target.model, provider=self._account, stream=prompt.stream
+        )
         if not raised:
             return written
         name = "max_completion_tokens" if "max_completion_tokens" in prompt.body else "max_tokens"
