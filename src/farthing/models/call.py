@@ -11,8 +11,8 @@ for the other to meet the endpoint's deadline; if not, giving it up would help n
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -38,6 +38,7 @@ from farthing.errors import (
     named,
 )
 from farthing.models.health import Health
+from farthing.models.hedge import LOST, HedgeTerms, Hedging, answered, run_both
 from farthing.models.lanes import Lane, Lanes, Place, Ways, affinity_of
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
@@ -83,6 +84,8 @@ KEY_TOLD_EVERY_S = 600.0  # between two warnings that a provider refuses our key
 FALLBACK_TOLD_EVERY_S = 10.0
 ESSENTIAL = CHANGES_THE_ANSWER | CHANGES
 """Fields that a client cannot do without noticing, by either dialect's names."""
+MUCH_NUSD = 10**18
+"""More than any call costs."""
 ERROR_BODY_BYTES_MAX = 65_536
 TYPE_BYTES_MAX = 512
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
@@ -186,6 +189,8 @@ class Caller:
         self._tells = Seldom(KEY_TOLD_EVERY_S, clock)
         """When we last warned that a provider refuses our key."""
         self._fallbacks = Tally(FALLBACK_TOLD_EVERY_S, clock)
+        self.hedging: Hedging | None = None
+        """None: no call is hedged."""
         self._ways = Ways(providers, config, clock, health, _tell_of_breaker)
         self.times = lengths is not None
         for known in health.values():
@@ -268,7 +273,14 @@ class Caller:
             while lane is not None:
                 try:
                     others = call.otherwise == "escalated" or self._others(call, targets, place, lane)
-                    result = await self._attempt(call, target, lane, route.tier, again=again, others=others)
+                    mine = len(attempts)
+                    terms = None if self.hedging is None or again else self._hedge_terms(call, route.tier)
+                    if terms is None:
+                        result = await self._attempt(
+                            call, target, lane, route.tier, again=again, others=others
+                        )
+                    else:
+                        result = await self._hedged(call, route, place, lane, failed, terms, others=others)
                     if place:
                         self._tell_of_fallback(targets[0], target, failed, refused)
                     return result
@@ -279,7 +291,7 @@ class Caller:
                         call.receipt.skipped[target.name] = error.code
                         break
                     left, health = attempts_max - len(attempts), lane.health
-                    once_more = not again and _at_once(error, attempts[-1]) and left > 0
+                    once_more = not again and _at_once(error, attempts[mine]) and left > 0
                     if once_more and health.cooldown_s() <= 0 and health.may_retry():
                         again = True
                     elif lane.among is None:
@@ -415,6 +427,138 @@ class Caller:
             among.health.speed.took(tokens, total_ms / 1000, first_s, now_s)
         if lengths is not None and not call.receipt.purpose and (stream is None or stream.cut is None):
             lengths.note(call.request.endpoint.name, tokens)  # background jobs ask for other answers
+
+    def _hedge_terms(self, call: CallRequest, tier: str) -> HedgeTerms | None:
+        """When a second call is made beside one that is slow to begin; None: never."""
+        if self.hedging is None or call.otherwise != "failed":
+            return None
+        return self.hedging.terms(call.request, call.receipt, tier)
+
+    async def _hedged(
+        self,
+        call: CallRequest,
+        route: Route,
+        place: int,
+        lane: Lane,
+        failed: list[Failed],
+        terms: HedgeTerms,
+        *,
+        others: bool,
+    ) -> CallResult:
+        """As `_attempt`, and beside it another call if its answer is slow to begin. What fails beside the
+        first is added to `failed`.
+
+        Raises:
+            ProviderError, FarthingError: as `_attempt` of the first.
+        """
+        hedging, target, attempts = self.hedging, route.targets[place], call.receipt.attempts
+        assert hedging is not None, "terms come from there"
+        stream, mine = call.prompt.stream, len(attempts)
+        after_s = hedging.after_s(terms, target.name, stream=stream)
+        first = self._attempt(call, target, lane, route.tier, again=False, others=others)
+        if after_s is None:
+            result = await first
+            hedging.took(target.name, (result.attempt.ttft_ms or 0.0) / 1000, stream=stream)
+            return result
+        tasks: list[asyncio.Task[CallResult]] = []
+        beside: list[tuple[Target, Lane]] = []
+
+        def second() -> Coroutine[Any, Any, CallResult] | None:
+            found = self._beside(call, route, place, lane, failed)
+            if found is None:
+                return None
+            beside.append(found)
+            return self._as_hedge(call, *found, route.tier)
+
+        try:
+            await run_both(tasks, first, second, after_s)
+        except BaseException:
+            for task in tasks:
+                if answered(task):
+                    self._drop(task.result(), call, "cancelled")
+            raise
+        won = next(filter(answered, tasks), tasks[0])
+        for number, task in enumerate(tasks):
+            if task is won:
+                continue
+            if answered(task):
+                self._drop(task.result(), call, LOST)
+            elif not task.cancelled():
+                self._note_beside(task.exception(), failed, beside[0] if number else None)
+            elif len(attempts) > mine + number:
+                attempts[mine + number].error = LOST
+        if answered(won) and (attempt := attempts[mine]).error in (None, LOST):
+            waited_ms = attempt.total_ms if attempt.ttft_ms is None else attempt.ttft_ms
+            hedging.took(target.name, (waited_ms or 0.0) / 1000, stream=stream)
+        return won.result()
+
+    async def _as_hedge(self, call: CallRequest, target: Target, lane: Lane, tier: str) -> CallResult:
+        attempts = call.receipt.attempts
+        number = len(attempts)
+        try:
+            return await self._attempt(call, target, lane, tier, again=True, others=False)
+        finally:
+            if len(attempts) > number:
+                attempts[number].hedge = True
+
+    def _beside(
+        self, call: CallRequest, route: Route, place: int, lane: Lane, failed: Sequence[Failed]
+    ) -> tuple[Target, Lane] | None:
+        """Whom to ask beside `lane`, which is slow; None: nobody, or another call may not be made. Takes one
+        retry from the budget of the target that is slow."""
+        hold, target = call.hold, route.targets[place]
+        if hold.left_calls == 0 or not lane.health.has_retry:
+            return None
+        found: tuple[Target, Lane] | None = None
+        other = None if lane.among is None else lane.among.beside(lane, _tried(failed))
+        if other is not None:
+            found = target, other
+        else:
+            ready = ((one, self._ready(call, one, failed)) for one in route.targets[place + 1 :])
+            found = next(
+                ((one, way) for one, way in ready if way is not None and self._can_be_told(call, one)), None
+            )
+        if found is None or not self._holds(call, found[0]) or not lane.health.may_retry():
+            return None
+        return found
+
+    def _holds(self, call: CallRequest, target: Target) -> bool:
+        """Whether the contract can hold the worst case of one more call, uncut."""
+        left_nusd, prompt = call.hold.left_nusd, call.prompt
+        if left_nusd is None:
+            return True
+        closer = None if self._sizes is None else self._sizes.bound
+        capped, worst_case = affordable(prompt, target, left_nusd, closer)
+        uncut, _ = affordable(prompt, target, MUCH_NUSD)
+        same = capped.output_tokens_max == uncut.output_tokens_max
+        return same and worst_case is not None and worst_case <= left_nusd
+
+    def _note_beside(
+        self, error: BaseException | None, failed: list[Failed], beside: tuple[Target, Lane] | None
+    ) -> None:
+        """Note why a call failed that ran beside another; None: that was the first, whose caller hears of
+        it."""
+        if error is None or beside is None:
+            return
+        target, lane = beside
+        if isinstance(error, ProviderError):
+            forget_frames(error)
+            failed.append(_failed(target, error, lane))
+        elif not isinstance(error, FarthingError):
+            log.error("a call of %s beside another ended by a fault of ours", target.name, exc_info=error)
+
+    def _drop(self, result: CallResult, call: CallRequest, why: str) -> None:
+        """Take an answer that nobody gets: close it, and book what it cost."""
+        attempt, stream, reply = result.attempt, result.stream, result.reply
+        if stream is not None:
+            stream.close()
+            result.health.abandoned()
+        attempt.error = why
+        if reply is not None and reply.usage is not None:
+            book(attempt, result.target, reply.usage)
+        else:
+            self._failed_cost(result, call.prompt, None)
+        call.hold.release(result.held_nusd, attempt.cost_nusd)
 
     async def _attempt(
         self, call: CallRequest, target: Target, lane: Lane, tier: str, *, again: bool, others: bool

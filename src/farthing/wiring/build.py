@@ -43,6 +43,7 @@ from farthing.config import (
     SqliteResponsesConfig,
     SqliteStoreConfig,
     StoreConfig,
+    TierConfig,
     answers_version,
     loopback,
     policy_version,
@@ -65,6 +66,7 @@ from farthing.ledger.segments import SegmentLedger
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
 from farthing.models.health import Health
+from farthing.models.hedge import HedgeTerms, Hedging
 from farthing.models.lanes import Place
 from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
@@ -419,7 +421,25 @@ def build_caller(
         sizes=parts.tokens.sizes,
     )
     caller.use_lanes(places or {})
+    caller.hedging = build_hedging(config)
     return caller
+
+
+def build_hedging(config: Config) -> Hedging | None:
+    """When calls are hedged; None: never."""
+
+    def terms(table: TierConfig | EndpointConfig) -> HedgeTerms | None:
+        if table.hedge_after_ms is not None:
+            return HedgeTerms(table.hedge_after_ms / 1000)
+        return HedgeTerms() if table.hedge == "p95" else None
+
+    said = {
+        name: terms(one)
+        for name, one in config.endpoints.items()
+        if one.hedge is not None or one.hedge_after_ms is not None
+    }
+    tiers = {name: found for name, one in config.tiers.items() if (found := terms(one)) is not None}
+    return Hedging(said, tiers) if tiers or any(said.values()) else None
 
 
 def build_money(
