@@ -265,6 +265,9 @@ class ProviderError(FarthingError):
         shown (what it says of our key)."""
         self.retry_after_s = retry_after_s
         """Seconds the provider asked us to wait; None when it did not say."""
+        self.refills_s: float | None = None
+        """Seconds after which the next request fits its rate limit, as its headers have it, where it did not
+        ask for a pause; None: they do not say."""
         self.again = again
         """The same target may well answer the same request a moment later."""
         self.sent = True

@@ -5,6 +5,7 @@ Units are in the names: `_s` seconds of the monotonic clock, `_ms` milliseconds,
 (10**-12), which is what one token costs at one micro-dollar per million tokens.
 """
 
+from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil
 from typing import Any, Final, Literal
@@ -397,6 +398,8 @@ class Route(Struct, frozen=True, kw_only=True):
     """Probability with which a request like this one is explored, or is not, as this one."""
     shadow: "Route | None" = None
     """Asked too, behind the answer, so that both can be compared: what the client gets is never this."""
+    tiers: Mapping[str, str] = {}
+    """The tiers of those of `targets` that are asked as another one's, by their names."""
 
 
 def output_tokens_said(said: Any) -> int | None:
@@ -763,8 +766,9 @@ class Receipt(Struct, kw_only=True, array_like=True):
     model_ms: float = 0.0
     """Waiting for providers, over all attempts."""
     queue_ms: float = 0.0
+    """Waiting until a target had room, or its allowance was back, where there was no other target."""
     overhead_ms: float = 0.0
-    """`total_ms` less `model_ms`: what Farthing itself added."""
+    """`total_ms` less `model_ms` and `queue_ms`: what Farthing itself added."""
     stage_ms: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     """Optional steps that failed or were late: name to error class."""

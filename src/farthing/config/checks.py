@@ -220,6 +220,15 @@ class Checks:
                 yield from self._target(target, (*here, index))
                 if target in tier.targets[:index]:
                     yield (*here, index), f"{quoted(target)} is already in this tier"
+            if tier.fallback is not None:
+                yield from self._tier_fallback(name)
+
+    def _tier_fallback(self, name: str) -> Faults:
+        here = ("tiers", name, "fallback")
+        after = self.config.tiers[name].fallback
+        yield from self._tier(after, here)
+        if name in self.config.fallbacks(name):
+            yield here, f"leads back to {quoted(name)} itself: {quoted(after or '')} falls back to it"
 
     def _target(self, target: str, here: Where) -> Faults:
         """A target that will be called."""

@@ -11,8 +11,8 @@ for the other to meet the endpoint's deadline; if not, giving it up would help n
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
@@ -30,6 +30,7 @@ from farthing.errors import (
     InvalidRequest,
     KeyRejected,
     NoProviderLeft,
+    ProviderBusy,
     ProviderError,
     ProviderRejected,
     ProviderUnavailable,
@@ -38,8 +39,8 @@ from farthing.errors import (
     named,
 )
 from farthing.models.health import Health
-from farthing.models.hedge import LOST, HedgeTerms, Hedging, answered, run_both
 from farthing.models.lanes import Lane, Lanes, Place, Ways, affinity_of
+from farthing.models.outliers import PROBE_S, outlier
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import flat_nusd
@@ -59,6 +60,7 @@ from farthing.protocols import (
     Transport,
     Unsaid,
 )
+from farthing.runtime.loop_batch import in_task
 from farthing.runtime.redact import Redactor
 from farthing.runtime.seldom import Seldom, Tally
 from farthing.types import (
@@ -84,8 +86,6 @@ KEY_TOLD_EVERY_S = 600.0  # between two warnings that a provider refuses our key
 FALLBACK_TOLD_EVERY_S = 10.0
 ESSENTIAL = CHANGES_THE_ANSWER | CHANGES
 """Fields that a client cannot do without noticing, by either dialect's names."""
-MUCH_NUSD = 10**18
-"""More than any call costs."""
 ERROR_BODY_BYTES_MAX = 65_536
 TYPE_BYTES_MAX = 512
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
@@ -96,6 +96,7 @@ class CallResult:
 
     __slots__ = (
         "attempt",
+        "begun",
         "capped_by",
         "credentials",
         "ended_s",
@@ -109,6 +110,7 @@ class CallResult:
         "spent",
         "stream",
         "target",
+        "together",
     )
 
     provider: Provider
@@ -136,6 +138,8 @@ class CallResult:
         """Header lines of the provider's reply that the client may see."""
         self.spent: Usage | None = None
         """What the parts used that were answered of one call for embeddings that took several."""
+        self.together = self.begun = 0
+        """How many calls were under way with it when it began, and which it was, as its `limits` count."""
         self.held_ms = 0.0
         """How long its first piece was held back before it could go out."""
 
@@ -159,6 +163,8 @@ class CallRequest(Struct, frozen=True, kw_only=True):
 class Caller:
     """Calls the providers of one configuration and tracks the health of their targets."""
 
+    hedges = False
+    """Whether a second call may be made beside one that is slow to begin."""
     times = False
     """Whether anything is learnt of the time that answers take."""
 
@@ -189,8 +195,6 @@ class Caller:
         self._tells = Seldom(KEY_TOLD_EVERY_S, clock)
         """When we last warned that a provider refuses our key."""
         self._fallbacks = Tally(FALLBACK_TOLD_EVERY_S, clock)
-        self.hedging: Hedging | None = None
-        """None: no call is hedged."""
         self._ways = Ways(providers, config, clock, health, _tell_of_breaker)
         self.times = lengths is not None
         for known in health.values():
@@ -217,7 +221,8 @@ class Caller:
                 return None
             return way if way.health.cooldown_s() <= 0 else None
         affinity = affinity_of(call.request, way.homes)
-        return way.pick(affinity, tried=_tried(failed), prefers=self._prefers(call, target))
+        prefers, tokens = self._prefers(call, target), call.prompt.input_tokens
+        return way.pick(affinity, tokens, tried=tried_in(failed), prefers=prefers)
 
     def _next_lane(
         self, call: CallRequest, targets: Sequence[Target], place: int, failed: Sequence[Failed], left: int
@@ -228,7 +233,7 @@ class Caller:
         way = self._way(target)
         if not isinstance(way, Lanes) or left <= self._others(call, targets, place, None):
             return None
-        return way.next_after(failed[-1], affinity_of(call.request, way.homes), _tried(failed))
+        return way.next_after(failed[-1], affinity_of(call.request, way.homes), tried_in(failed))
 
     def _prefers(self, call: CallRequest, target: Target) -> Callable[[Lane], bool] | None:
         """Where each key is of another account: the lanes that are told all, as those are not that other
@@ -269,24 +274,24 @@ class Caller:
             if len(attempts) >= attempts_max:
                 break
             lane = self._ready(call, target, failed)
+            if lane is not None and (lane.health.suspect or not lane.health.limits.free):
+                lane = self._unless_left(call, targets, place, lane, failed)
             again = False
             while lane is not None:
                 try:
                     others = call.otherwise == "escalated" or self._others(call, targets, place, lane)
                     mine = len(attempts)
-                    terms = None if self.hedging is None or again else self._hedge_terms(call, route.tier)
-                    if terms is None:
-                        result = await self._attempt(
-                            call, target, lane, route.tier, again=again, others=others
-                        )
-                    else:
-                        result = await self._hedged(call, route, place, lane, failed, terms, others=others)
+                    result = await (
+                        self._hedged(call, route, place, lane, failed, others=others)
+                        if self.hedges and not again
+                        else self._attempt(call, target, lane, route, again=again, others=others)
+                    )
                     if place:
                         self._tell_of_fallback(targets[0], target, failed, refused)
                     return result
                 except ProviderError as error:
                     forget_frames(error)
-                    failed.append(_failed(target, error, lane))
+                    failed.append(failure_of(target, error, lane))
                     if error.unasked:
                         call.receipt.skipped[target.name] = error.code
                         break
@@ -294,8 +299,6 @@ class Caller:
                     once_more = not again and _at_once(error, attempts[mine]) and left > 0
                     if once_more and health.cooldown_s() <= 0 and health.may_retry():
                         again = True
-                    elif lane.among is None:
-                        break
                     else:
                         again, lane = False, self._next_lane(call, targets, place, failed, left)
                 except ContractExceeded as error:
@@ -305,6 +308,32 @@ class Caller:
                     refused[target.name] = error  # of money: another target may be cheaper
                     break
         return await self._once_more(call, route, failed, refused, attempts_max)
+
+    def _unless_left(
+        self, call: CallRequest, targets: Sequence[Target], place: int, lane: Lane, failed: Sequence[Failed]
+    ) -> Lane | None:
+        """`lane`, or another of its target where it is much worse than others; None: the target is left."""
+        if not self._is_left(call, targets, place, lane):
+            return lane
+        ejected = lane.among is not None and lane.health.ejection.active
+        return self._ready(call, targets[place], failed) if ejected else None
+
+    def _is_left(self, call: CallRequest, targets: Sequence[Target], place: int, lane: Lane) -> bool:
+        """Whether a lane that may be called is left all the same, for now: others of the route are much
+        better, or it has as much to do as it takes and there is another, or one may wait for it."""
+        health = lane.health
+        if health.suspect:
+            health.suspect = False
+            others = [self.health(one) for index, one in enumerate(targets) if index != place]
+            if lane.among is not None:
+                others += [one.health for one in lane.among.all if one is not lane]
+            if others and outlier(health, others):
+                _tell_of_outlier(targets[place].name, health)
+                return True
+        limits = health.limits
+        if limits.free or not limits.is_out(call.prompt.input_tokens):
+            return False
+        return call.otherwise == "failed" or self._others(call, targets, place, lane)
 
     def _others(self, call: CallRequest, targets: Sequence[Target], place: int, lane: Lane | None) -> bool:
         """Whether another target, or another address than that of `lane`, could be called instead of this
@@ -371,17 +400,17 @@ class Caller:
                 break
             if found.wait_s > 0:
                 await asyncio.sleep(found.wait_s)
+            if not found.health.limits.free:
+                await self._turn(call, found.health, found.wait_s)
             _, lane = ways[found.health]
             try:
-                result = await self._attempt(
-                    call, found.target, lane, route.tier, again=found.again, others=False
-                )
+                result = await self._attempt(call, found.target, lane, route, again=found.again, others=False)
                 if found.target.name != route.targets[0].name:
                     self._tell_of_fallback(route.targets[0], found.target, failed, refused)
                 return result
             except ProviderError as error:
                 forget_frames(error)
-                failed.append(_failed(found.target, error, lane))
+                failed.append(failure_of(found.target, error, lane))
                 if error.unasked:
                     call.receipt.skipped[found.target.name] = error.code
             except ContractExceeded as error:
@@ -401,6 +430,19 @@ class Caller:
         """The lanes of a target that may be called where none is left that is well."""
         way = self._way(target)
         return (way,) if isinstance(way, Lane) else way.left(failed)
+
+    async def _turn(self, call: CallRequest, health: Health, waited_s: float) -> None:
+        """Wait until a target that is full has room, where there is no other; the receipt says how long."""
+        within_s, left_s = self._config.retry_wait_s_max - waited_s, call.hold.left_s
+        if left_s is not None:
+            within_s = min(within_s, left_s / 2)
+        if within_s > 0:
+            began_s = self._clock()
+            await in_task()
+            try:
+                await health.limits.turn(call.prompt.input_tokens, within_s)
+            finally:
+                call.receipt.queue_ms += (self._clock() - began_s) * 1000
 
     def timed(self, result: CallResult, call: CallRequest) -> None:
         """Learn from the duration of a finished answer, once its usage is known. Nothing is learned from an
@@ -428,140 +470,15 @@ class Caller:
         if lengths is not None and not call.receipt.purpose and (stream is None or stream.cut is None):
             lengths.note(call.request.endpoint.name, tokens)  # background jobs ask for other answers
 
-    def _hedge_terms(self, call: CallRequest, tier: str) -> HedgeTerms | None:
-        """When a second call is made beside one that is slow to begin; None: never."""
-        if self.hedging is None or call.otherwise != "failed":
-            return None
-        return self.hedging.terms(call.request, call.receipt, tier)
-
     async def _hedged(
-        self,
-        call: CallRequest,
-        route: Route,
-        place: int,
-        lane: Lane,
-        failed: list[Failed],
-        terms: HedgeTerms,
-        *,
-        others: bool,
+        self, call: CallRequest, route: Route, place: int, lane: Lane, failed: list[Failed], *, others: bool
     ) -> CallResult:
-        """As `_attempt`, and beside it another call if its answer is slow to begin. What fails beside the
-        first is added to `failed`.
-
-        Raises:
-            ProviderError, FarthingError: as `_attempt` of the first.
-        """
-        hedging, target, attempts = self.hedging, route.targets[place], call.receipt.attempts
-        assert hedging is not None, "terms come from there"
-        stream, mine = call.prompt.stream, len(attempts)
-        after_s = hedging.after_s(terms, target.name, stream=stream)
-        first = self._attempt(call, target, lane, route.tier, again=False, others=others)
-        if after_s is None:
-            result = await first
-            hedging.took(target.name, (result.attempt.ttft_ms or 0.0) / 1000, stream=stream)
-            return result
-        tasks: list[asyncio.Task[CallResult]] = []
-        beside: list[tuple[Target, Lane]] = []
-
-        def second() -> Coroutine[Any, Any, CallResult] | None:
-            found = self._beside(call, route, place, lane, failed)
-            if found is None:
-                return None
-            beside.append(found)
-            return self._as_hedge(call, *found, route.tier)
-
-        try:
-            await run_both(tasks, first, second, after_s)
-        except BaseException:
-            for task in tasks:
-                if answered(task):
-                    self._drop(task.result(), call, "cancelled")
-            raise
-        won = next(filter(answered, tasks), tasks[0])
-        for number, task in enumerate(tasks):
-            if task is won:
-                continue
-            if answered(task):
-                self._drop(task.result(), call, LOST)
-            elif not task.cancelled():
-                self._note_beside(task.exception(), failed, beside[0] if number else None)
-            elif len(attempts) > mine + number:
-                attempts[mine + number].error = LOST
-        if answered(won) and (attempt := attempts[mine]).error in (None, LOST):
-            waited_ms = attempt.total_ms if attempt.ttft_ms is None else attempt.ttft_ms
-            hedging.took(target.name, (waited_ms or 0.0) / 1000, stream=stream)
-        return won.result()
-
-    async def _as_hedge(self, call: CallRequest, target: Target, lane: Lane, tier: str) -> CallResult:
-        attempts = call.receipt.attempts
-        number = len(attempts)
-        try:
-            return await self._attempt(call, target, lane, tier, again=True, others=False)
-        finally:
-            if len(attempts) > number:
-                attempts[number].hedge = True
-
-    def _beside(
-        self, call: CallRequest, route: Route, place: int, lane: Lane, failed: Sequence[Failed]
-    ) -> tuple[Target, Lane] | None:
-        """Whom to ask beside `lane`, which is slow; None: nobody, or another call may not be made. Takes one
-        retry from the budget of the target that is slow."""
-        hold, target = call.hold, route.targets[place]
-        if hold.left_calls == 0 or not lane.health.has_retry:
-            return None
-        found: tuple[Target, Lane] | None = None
-        other = None if lane.among is None else lane.among.beside(lane, _tried(failed))
-        if other is not None:
-            found = target, other
-        else:
-            ready = ((one, self._ready(call, one, failed)) for one in route.targets[place + 1 :])
-            found = next(
-                ((one, way) for one, way in ready if way is not None and self._can_be_told(call, one)), None
-            )
-        if found is None or not self._holds(call, found[0]) or not lane.health.may_retry():
-            return None
-        return found
-
-    def _holds(self, call: CallRequest, target: Target) -> bool:
-        """Whether the contract can hold the worst case of one more call, uncut."""
-        left_nusd, prompt = call.hold.left_nusd, call.prompt
-        if left_nusd is None:
-            return True
-        closer = None if self._sizes is None else self._sizes.bound
-        capped, worst_case = affordable(prompt, target, left_nusd, closer)
-        uncut, _ = affordable(prompt, target, MUCH_NUSD)
-        same = capped.output_tokens_max == uncut.output_tokens_max
-        return same and worst_case is not None and worst_case <= left_nusd
-
-    def _note_beside(
-        self, error: BaseException | None, failed: list[Failed], beside: tuple[Target, Lane] | None
-    ) -> None:
-        """Note why a call failed that ran beside another; None: that was the first, whose caller hears of
-        it."""
-        if error is None or beside is None:
-            return
-        target, lane = beside
-        if isinstance(error, ProviderError):
-            forget_frames(error)
-            failed.append(_failed(target, error, lane))
-        elif not isinstance(error, FarthingError):
-            log.error("a call of %s beside another ended by a fault of ours", target.name, exc_info=error)
-
-    def _drop(self, result: CallResult, call: CallRequest, why: str) -> None:
-        """Take an answer that nobody gets: close it, and book what it cost."""
-        attempt, stream, reply = result.attempt, result.stream, result.reply
-        if stream is not None:
-            stream.close()
-            result.health.abandoned()
-        attempt.error = why
-        if reply is not None and reply.usage is not None:
-            book(attempt, result.target, reply.usage)
-        else:
-            self._failed_cost(result, call.prompt, None)
-        call.hold.release(result.held_nusd, attempt.cost_nusd)
+        """As `_attempt` for a first attempt, in a caller that `hedges`; what fails beside it is added to
+        `failed`."""
+        raise NotImplementedError
 
     async def _attempt(
-        self, call: CallRequest, target: Target, lane: Lane, tier: str, *, again: bool, others: bool
+        self, call: CallRequest, target: Target, lane: Lane, route: Route, *, again: bool, others: bool
     ) -> CallResult:
         hold, receipt, health, provider = call.hold, call.receipt, lane.health, lane.provider
         least = provider.capabilities.output_tokens_min
@@ -579,18 +496,13 @@ class Caller:
         hold.call(worst_case)
         self._ledger.intend(receipt, target.name)
         began_s = self._clock()
-        attempt = Attempt(target=target.name, tier=tier, started_ms=(began_s - receipt.started_s) * 1000)
-        attempt.left_out, attempt.lane = left_out, lane.label
-        receipt.attempts.append(attempt)
-        receipt.calls += 1
         if not again:
             health.called()
         probe = health.begin()
-        result = CallResult(target, attempt, health, prompt.capped_by)
+        result = _begun(target, lane, prompt, route, receipt, began_s)
+        attempt = result.attempt
+        attempt.left_out = left_out
         result.held_nusd = worst_case
-        result.lane, result.provider = lane, provider
-        if lane.among is not None:
-            lane.in_flight += 1
         try:
             await self._sent(result, call, prompt, others)
         except ProviderError as error:
@@ -605,8 +517,12 @@ class Caller:
             raise
         finally:
             attempt.total_ms = (self._clock() - began_s) * 1000
-            if lane.among is not None:
-                _when_over(result, lane.ended)
+            if result.stream is None or result.stream.finished:
+                health.limits.leave()
+            else:
+                result.stream.left = health.limits.leave
+        if attempt.tier != route.tier:
+            receipt.route_reason = f"{route.reason}; no target of {route.tier} answered"
         if result.stream is not None and call.request.stream:
             health.answering(probe)
         else:
@@ -648,6 +564,8 @@ class Caller:
             raise DeadlineExceeded(
                 f"the endpoint's deadline_s{given} passed before the answer began"
             ) from error
+        if error.upstream_status == 429 and isinstance(error, ProviderBusy) and error.again:
+            health.limits.refused(result.together, began_s)
         health.failed(error, probe, _number_of(call.request))
         self._tell_of_key(target, error, result.lane)
 
@@ -739,6 +657,9 @@ class Caller:
             error = provider.failure(status, exchange.headers, await _error_body(exchange))
             error.returned = result.returned
             raise error
+        known = result.health.limits
+        if result.returned or not known.free:
+            known.answered(exchange.headers, result.begun, prompt.input_tokens)
         passes = request.operation in PASSING
         if passes:
             result.returned += _type_line(exchange.headers)
@@ -755,7 +676,10 @@ class Caller:
             if signs is not None:
                 signs.target = target.name
             result.stream = await _open(exchange, provider, limits.event_bytes_max, call, within, signs)
-            attempt.ttft_ms = (result.stream.first_s - began_s) * 1000
+            first_s = result.stream.first_s - began_s
+            attempt.ttft_ms = first_s * 1000
+            if not passes:
+                result.health.began(first_s, result.together)
             if not request.stream:  # gathered for a client that waits for all of it: it has seen nothing yet
                 try:
                     await result.stream.gather()
@@ -911,25 +835,36 @@ class Caller:
         book(result.attempt, result.target, usage)
 
 
-def _failed(target: Target, error: ProviderError, lane: Lane) -> Failed:
+def failure_of(target: Target, error: ProviderError, lane: Lane) -> Failed:
+    """A failure of `lane`, as `next_try` matches it."""
     return Failed(target, error, None if lane.among is None else lane.health)
 
 
-def _when_over(result: CallResult, told: Callable[[], None]) -> None:
-    """Call `told` when the answer is over, or now if none is under way."""
-    if result.stream is None:
-        told()
-    else:
-        result.stream.when_over(told)
-
-
-def _tried(failed: Sequence[Failed]) -> set[Health]:
+def tried_in(failed: Sequence[Failed]) -> set[Health]:
+    """The health of each lane that has failed and has others beside it."""
     return {one.health for one in failed if one.health is not None}
 
 
 def _at_once(error: ProviderError, attempt: Attempt) -> bool:
     """Whether the same call may well succeed now: it did not arrive, or its credentials are replaced."""
     return stale(error, attempt) or (isinstance(error, KeyRejected) and error.renewed)
+
+
+def _begun(
+    target: Target, lane: Lane, prompt: Prompt, route: Route, receipt: Receipt, began_s: float
+) -> CallResult:
+    """The call that is about to be made, as the receipt and the limits of its target know it."""
+    tier = route.tiers.get(target.name, route.tier) if route.tiers else route.tier
+    attempt = Attempt(target=target.name, tier=tier, started_ms=(began_s - receipt.started_s) * 1000)
+    attempt.lane = lane.label
+    receipt.attempts.append(attempt)
+    receipt.calls += 1
+    result = CallResult(target, attempt, lane.health, prompt.capped_by)
+    result.lane, result.provider = lane, lane.provider
+    limits = lane.health.limits
+    result.together = limits.begin(prompt.input_tokens)
+    result.begun = limits.begun
+    return result
 
 
 def _in_brief(error: ProviderError) -> str:
@@ -953,6 +888,18 @@ def _tell_of_breaker(name: str, error: ProviderError | None, seconds: float) -> 
             seconds,
             _in_brief(error),
         )
+
+
+def _tell_of_outlier(name: str, health: Health) -> None:
+    why = (
+        "its streams begin much later than they did" if health.ejection.for_time else "more of its calls fail"
+    )
+    log.warning(
+        "%s is left out for now, as %s than others of its route; one request in %g s tries it",
+        name,
+        why,
+        PROBE_S,
+    )
 
 
 def _with_at_least(prompt: Prompt, tokens: int) -> Prompt:

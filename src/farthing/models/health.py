@@ -7,6 +7,8 @@
 Only failures of the target count: not what the client got wrong, not clients that left, and of one request's
 own 500s only the first. A stream counts when it ends: one that breaks half-way is a failure.
 The retry budget follows "at most 1.10x per 10 s window" (promise P5).
+
+How much it may be sent at once is for its `limits`; whether others are much better for its `ejection`.
 """
 
 from collections import deque
@@ -14,9 +16,12 @@ from collections.abc import Callable
 
 from farthing.config import CallConfig
 from farthing.errors import ProviderBusy, ProviderError, ProviderRejected, ProviderUnavailable
+from farthing.models.limits import Limits
+from farthing.models.outliers import FAILED_MIN, Ejection
 from farthing.models.speed import Speed
 
 IN_A_ROW_MAX = 5
+PAUSE_S = 1.0  # after a 429 that says nothing of how long
 BUDGET_WINDOW_S = 10.0
 SLOT_S = 0.5
 CULPRITS_MAX = 64
@@ -52,6 +57,11 @@ class Lately:
             self._go_to(slot)
         return self._total
 
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._counts = [0] * len(self._counts)
+        self._total = 0
+
     def _go_to(self, slot: int) -> None:
         """Advance to `slot` and forget the counts that have left the window."""
         counts = self._counts
@@ -71,6 +81,7 @@ class Health:
         "_clock",
         "_config",
         "_culprits",
+        "_failed",
         "_failed_in_a_row",
         "_open_until_s",
         "_opened_s",
@@ -80,7 +91,10 @@ class Health:
         "_probes",
         "_retries",
         "_turned",
+        "ejection",
+        "limits",
         "speed",
+        "suspect",
     )
 
     def __init__(self, config: CallConfig, clock: Callable[[], float], turned: Turned | None = None) -> None:
@@ -103,6 +117,12 @@ class Health:
         # of retries never fewer are seen than there were in the window, of calls never more
         self._calls = Lately(slots)
         self._retries = Lately(slots + 1)
+        self._failed = Lately(slots)
+        self.suspect = False
+        """It may be an outlier: who knows of other targets looks (`outliers.outlier`)."""
+        self.ejection = Ejection()
+        self.limits = Limits(clock)
+        """How much it may be sent."""
         self.speed = Speed()
         """How fast it answered lately."""
 
@@ -112,10 +132,12 @@ class Health:
 
     def cooldown_s(self) -> float:
         """Seconds until the target may be called again; 0: it may be called now."""
-        if self._open_until_s is None and not self._paused_until_s:
+        if self._open_until_s is None and not self._paused_until_s and not self.ejection.active:
             return 0.0
         now_s = self._clock()
         left_s = self._paused_until_s - now_s
+        if self.ejection.active:
+            left_s = max(left_s, self.ejection.left_s(now_s))
         if self._open_until_s is not None:
             left_s = max(left_s, self._open_until_s - now_s)
             if left_s <= 0 and self._probe:
@@ -148,6 +170,8 @@ class Health:
     def begin(self) -> int:
         """Record that a call is about to be made. Returns 0, or the number of the probe of a half-open
         breaker; exactly one of `succeeded`, `failed` and `abandoned` must follow with that number."""
+        if self.ejection.active:
+            self.ejection.tried(self._clock())
         if self._open_until_s is None:
             return 0
         self._probes += 1
@@ -171,8 +195,37 @@ class Health:
             self._close()
         if self._failed_in_a_row:
             self._failed_in_a_row = 0
+        if self.ejection.active and not self.ejection.for_time:
+            self._was_good()
         if self._outcomes:
             self._outcomes.append((self._clock(), True))
+
+    def began(self, first_s: float, together: int) -> None:
+        """Record that a stream began to answer after `first_s` seconds, with `together` under way then."""
+        self.limits.began(first_s, together)
+        if self.limits.latency.slow:
+            self.suspect = True
+        if self.ejection.active and self.ejection.for_time:
+            if self.limits.latency.is_slow(first_s):
+                self.ejection.bad()
+            else:
+                self._was_good()
+
+    def _was_good(self) -> None:
+        if self.ejection.good(self._clock()):
+            self._failed.clear()
+            if self._turned is not None:
+                self._turned(None, self._clock() - self.ejection.began_s)
+
+    def eject(self, *, for_time: bool) -> None:
+        """Leave it out, as others are much better."""
+        self.ejection.begin(self._clock(), for_time=for_time)
+
+    def failed_share(self) -> float:
+        """The share of its calls in the last 10 s that failed; 0.0 where too few did to tell."""
+        now_s = self._clock()
+        failed = self._failed.count(now_s)
+        return failed / max(failed, self._calls.count(now_s)) if failed >= FAILED_MIN else 0.0
 
     def abandoned(self, probe: int = 0) -> None:
         """Record a call that says nothing about the target: the client left, or the request was at fault."""
@@ -183,8 +236,9 @@ class Health:
         """Record a failure. `request` is a number of the request, of whose 500s only the first counts; 0:
         unknown."""
         now_s = self._clock()
-        if isinstance(error, ProviderBusy):
-            pause_s = 1.0 if error.retry_after_s is None else error.retry_after_s
+        if isinstance(error, ProviderBusy) or (error.upstream_status == 503 and error.retry_after_s):
+            pause_s = error.refills_s if error.retry_after_s is None else error.retry_after_s
+            pause_s = PAUSE_S if pause_s is None else pause_s
             pauses_until_s = now_s + min(pause_s, self._config.pause_s_max)
             self._paused_until_s = max(self._paused_until_s, pauses_until_s)
             if error.retry_after_s is not None:
@@ -195,6 +249,10 @@ class Health:
             return
         if own:
             self._culprits.append(request)
+        self._failed.add(now_s)
+        self.ejection.bad()
+        if self._failed.count(now_s) >= FAILED_MIN:
+            self.suspect = True
         if self._open_until_s is not None:
             if probe and probe == self._probe:
                 self._probe = 0

@@ -4,7 +4,8 @@ randomness are given.
 A lane has a health of its own for each target, so what one key or address is refused for says nothing of the
 others. Among those that may be called now:
 
-1. One whose breaker is half open is tried first, so that a lane that has recovered is soon used again.
+1. One whose breaker is half open, or that was ejected and may be tried, is tried first, so that a lane that
+   has recovered is soon used again.
 2. A session stays where its prefix is warm, by its session id or `prompt_cache_key`. A new one goes where
    rendezvous hashing leads it, which is the same lane after a restart and in every gateway (Thaler and
    Ravishankar, "A Name-Based Mapping Scheme for Rendezvous", 1996).
@@ -83,7 +84,7 @@ class Place:
 class Lane:
     """One way to call one target."""
 
-    __slots__ = ("among", "health", "in_flight", "place", "provider")
+    __slots__ = ("among", "health", "label", "place", "provider")
 
     def __init__(self, place: Place, health: Health, among: "Lanes | None" = None) -> None:
         self.place = place
@@ -91,16 +92,17 @@ class Lane:
         self.health = health
         self.among = among
         """The lanes of its target; None: it is the only one."""
-        self.in_flight = 0
-        """Calls that it has now, streams to their end. Counted only where there are others."""
+        self.label = place.label
 
     @property
-    def label(self) -> str:
-        return self.place.label
+    def in_flight(self) -> int:
+        """Calls that it has now, streams to their end."""
+        return self.health.limits.in_flight
 
-    def ended(self) -> None:
-        """A call of it is over."""
-        self.in_flight -= 1
+    def has_room(self, tokens: int) -> bool:
+        """Whether it may well be sent a call now whose prompt has so many tokens."""
+        limits = self.health.limits
+        return limits.free or not limits.is_out(tokens)
 
     def failed(self, error: ProviderError, now_s: float) -> None:
         """Let the key rest if it is the key that was refused. Its health hears of the failure besides."""
@@ -166,18 +168,21 @@ class Lanes:
     def pick(
         self,
         affinity: Affinity | None = None,
+        tokens: int = 0,
         *,
         tried: Collection[Health] = (),
         prefers: Callable[[Lane], bool] | None = None,
     ) -> Lane | None:
-        """The lane for a call; None: those that are not `tried` are all in a cooldown. Those that it
-        `prefers` come first, where there are some."""
+        """The lane for a call whose prompt has so many `tokens`; None: those that are not `tried` are all in
+        a cooldown. Those that it `prefers` come first, where there are some; then those that have room."""
         now_s = self._clock()
         ready = [one for one in self.all if one.health not in tried and one.health.cooldown_s() <= 0]
         # a key that rests is better than none
         ready = [one for one in ready if one.place.rests_until_s <= now_s] or ready
         if prefers is not None and len(ready) > 1:
             ready = list(filter(prefers, ready)) or ready
+        if len(ready) > 1:
+            ready = [one for one in ready if one.has_room(tokens)] or ready
         if not ready:
             return None
         found = self._chosen(ready, affinity, now_s)
@@ -223,7 +228,7 @@ class Lanes:
     def _chosen(self, ready: list[Lane], affinity: Affinity | None, now_s: float) -> Lane:
         if len(ready) == 1:
             return ready[0]
-        probed = next((one for one in ready if one.health.is_open), None)
+        probed = next((one for one in ready if one.health.is_open or one.health.ejection.active), None)
         if probed is not None:
             return probed
         if affinity is None:

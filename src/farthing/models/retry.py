@@ -20,7 +20,8 @@ from farthing.types import Attempt, Target
 
 BACKOFF_S = 0.4  # before the second try, on average; the official SDKs wait 0.5
 BACKOFF_S_MAX = 8.0
-JITTER_S = 0.25  # after a pause that was asked for, so that those who waited do not come all at once
+JITTER_S = 0.25  # after a pause that was asked for, so that those who waited do not come all at once:
+JITTER_SHARE = 0.2  # of the pause, where that is more
 STALE_MS = 1_000.0
 """A connection that ended sooner than this without a byte had been idle too long; one that ended later was
 worked on, and asking again would pay twice."""
@@ -70,7 +71,7 @@ def next_try(
         ]
         if not errors:
             pause_s = health.paused_s()
-            wait_s = pause_s + JITTER_S * rand() if 0.0 < pause_s <= wait_s_max else 0.0
+            wait_s = pause_s + jitter_s(pause_s) * rand() if 0.0 < pause_s <= wait_s_max else 0.0
             found.append(Try(target, health, wait_s, again=False))
             continue
         last = errors[-1]
@@ -80,12 +81,24 @@ def next_try(
         pause_s = health.paused_s()
         if pause_s > 0.0 or last.retry_after_s is not None:
             asked_s = max(pause_s, last.retry_after_s or 0.0)
-            wait_s = max(wait_s, asked_s + JITTER_S * rand())
+            wait_s = max(wait_s, asked_s + jitter_s(asked_s) * rand())
             if asked_s > wait_s_max:
                 continue
+        elif last.refills_s is not None and last.refills_s <= wait_s_max:
+            wait_s = max(wait_s, last.refills_s + jitter_s(last.refills_s) * rand())
         found.append(Try(target, health, wait_s, again=True))
     in_time = (one for one in found if left_s is None or one.wait_s < left_s)
-    return min(in_time, key=lambda one: (one.again, one.wait_s), default=None)
+    return min(in_time, key=_order, default=None)
+
+
+def _order(one: Try) -> tuple[bool, bool, float]:
+    """One that is only full is waited for before one at rest is called."""
+    return one.again, not one.again and one.health.cooldown_s() > 0, one.wait_s
+
+
+def jitter_s(pause_s: float) -> float:
+    """The longest time by which those who waited for a pause may be apart."""
+    return max(JITTER_S, pause_s * JITTER_SHARE)
 
 
 def _hung(error: ProviderError) -> bool:

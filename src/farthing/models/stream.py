@@ -90,7 +90,6 @@ class Stream(Waiter):
         "_keep_bytes_max",
         "_kept_bytes",
         "_output_chunks_max",
-        "_over",
         "_rewritten",
         "_sign_s",
         "_signs",
@@ -105,6 +104,7 @@ class Stream(Waiter):
         "cut",
         "first_s",
         "kept",
+        "left",
         "outgrown",
         "paused",
         "reader",
@@ -136,7 +136,6 @@ class Stream(Waiter):
         self._keep_bytes_max = keep_bytes_max
         self._kept_bytes = 0
         self._output_chunks_max = output_chunks_max
-        self._over: Callable[[], None] | None = None
         self._rewritten = False
         self._in_answer = in_answer
         self._signs = signs
@@ -158,6 +157,8 @@ class Stream(Waiter):
         """Monotonic time at which the answer began."""
         self.kept: list[bytes] | None = [] if keep_bytes_max else None
         """Every event so far; None when they are more than may be kept, or need not be."""
+        self.left: Callable[[], None] | None = None
+        """Called once it is no longer under way."""
         self.outgrown: Callable[[], None] | None = None
         """Called when it is too large to be kept any more."""
         self.cut: str | None = None
@@ -267,18 +268,17 @@ class Stream(Waiter):
         if not self._finished:
             self._finished = True
             self._exchange.close()
-            self._tell_over()
+            self._leave()
 
-    def when_over(self, told: Callable[[], None]) -> None:
-        """Call `told` once it is over, however it ends; at once if it is."""
-        self._over = told
-        if self._finished:
-            self._tell_over()
+    @property
+    def finished(self) -> bool:
+        """Whether it is over, however it ended."""
+        return self._finished
 
-    def _tell_over(self) -> None:
-        told, self._over = self._over, None
-        if told is not None:
-            told()
+    def _leave(self) -> None:
+        left, self.left = self.left, None
+        if left is not None:
+            left()
 
     @property
     def usage(self) -> Usage | None:
@@ -469,6 +469,5 @@ class Stream(Waiter):
             self._exchange.leave()
         else:
             self._exchange.close()
-        if self._over is not None:
-            self._tell_over()
+        self._leave()
         self.wake()

@@ -29,6 +29,7 @@ from farthing.brain.compose import compose
 from farthing.evaluation.guard import guard_request
 from farthing.pipeline.delivery import deliver, inspector_of, relay, serve_fixed, want
 from farthing.pipeline.guarded import fall_back, inspect, pins
+from farthing.pipeline.next_tiers import with_next_tiers
 from farthing.pipeline.optional import optional
 from farthing.pipeline.receipt_notes import (
     note_asked,
@@ -79,7 +80,7 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
 
         prompt = compose(*for_missing(request, traits, memory), request.endpoint.terms)
         chosen = await optional("route", steps.router.route(request, traits), None, steps, receipt, Route)
-        route = chosen or fall_back(request, steps, receipt)
+        route = with_next_tiers(chosen or fall_back(request, steps, receipt), request, prompt, steps, receipt)
         note_route(receipt, route, steps)
         if route.fixed is not None:
             return sink.closing(serve_fixed(request, route.fixed, steps, receipt))

@@ -1,6 +1,6 @@
 """The parts of the pipeline that one configuration chose, and the state of one request."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -29,7 +29,7 @@ from farthing.protocols import (
 )
 from farthing.runtime.loop_batch import is_immediate
 from farthing.runtime.seldom import Tally
-from farthing.types import CacheHit, CacheLookup
+from farthing.types import CacheHit, CacheLookup, Target
 
 ROUTES = ("route", "fallback")
 
@@ -75,6 +75,8 @@ class Steps(Struct, frozen=True, kw_only=True):
     cascades: Cascades
     ledger: Ledger
     money: Money
+    next_tiers: Mapping[str, Sequence[tuple[str, Target]]] = {}
+    """By tier: what is asked where none of its targets answers, each with the tier as which it is asked."""
     brain_timeout_s: float
     kept_bytes_max: int
     """Largest streamed answer that is kept for the cache."""

@@ -67,6 +67,7 @@ from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
 from farthing.models.health import Health
 from farthing.models.hedge import HedgeTerms, Hedging
+from farthing.models.hedged import HedgingCaller
 from farthing.models.lanes import Place
 from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
@@ -355,6 +356,7 @@ def build_steps(
         cascades=build_cascades(config, parts.cascades, models.targets.get, parts.plugins),
         ledger=parts.ledger,
         money=build_money(config, models.targets, models.price_version, parts.tokens.sizes),
+        next_tiers=build_next_tiers(config, models.targets),
         brain_timeout_s=config.brain.timeout_s,
         kept_bytes_max=config.cache.answer_bytes_max if keeping else 0,
         strict=config.brain.strict,
@@ -409,7 +411,9 @@ def build_caller(
     places: Mapping[str, Sequence[Place]] | None = None,
 ) -> Caller:
     scores = not isinstance(config.route, RulesRouteConfig | PluginRouteConfig)
-    caller = Caller(
+    hedging = build_hedging(config)
+    kind = Caller if hedging is None else HedgingCaller
+    caller = kind(
         providers=providers,
         limits=config.providers,
         transport=parts.transport,
@@ -421,7 +425,8 @@ def build_caller(
         sizes=parts.tokens.sizes,
     )
     caller.use_lanes(places or {})
-    caller.hedging = build_hedging(config)
+    if hedging is not None and isinstance(caller, HedgingCaller):
+        caller.hedging = hedging
     return caller
 
 
@@ -440,6 +445,15 @@ def build_hedging(config: Config) -> Hedging | None:
     }
     tiers = {name: found for name, one in config.tiers.items() if (found := terms(one)) is not None}
     return Hedging(said, tiers) if tiers or any(said.values()) else None
+
+
+def build_next_tiers(config: Config, targets: Targets) -> dict[str, list[tuple[str, Target]]]:
+    """The targets that are asked where none of a tier's answers, each with its tier."""
+    return {
+        name: [(after, target) for after in config.fallbacks(name) for target in targets.tiers[after]]
+        for name, tier in config.tiers.items()
+        if tier.fallback is not None
+    }
 
 
 def build_money(

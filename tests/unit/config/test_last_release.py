@@ -39,6 +39,9 @@ NEW_KEYS: dict[str, Any] = {
     "completions": False,
     "embeddings_inputs_max": None,
     "embeddings_tokens_max": None,
+    "api_keys": [],
+    "replicas": [],
+    "separate_accounts": False,
 }
 """Of a provider."""
 NEW_PRICES = ("cached_audio", "cached_image", "output_reasoning")
@@ -90,6 +93,8 @@ def test_a_file_of_the_last_release_means_what_it_meant(name: str) -> None:
     assert {found.pop(key) for key in kinds} <= {"openai"}  # that release knew no other
     new: Leaves = {("endpoints", name, "retrieve"): None for name in read.endpoints}
     new |= {("endpoints", name, "store_responses"): False for name in read.endpoints}
+    for table, names in (("endpoints", read.endpoints), ("tiers", read.tiers)):
+        new |= {(table, name, key): None for name in names for key in ("hedge", "hedge_after_ms")}
     new |= {("providers", name, "drop"): ["temperature", "top_p", "top_k"] for name in read.providers}
     new |= {("providers", name, key): value for name in read.providers for key, value in NEW_KEYS.items()}
     new |= {("providers", name, "responses"): None for name in read.providers}

@@ -14,7 +14,7 @@ from farthing.errors import (
     ProviderUnavailable,
 )
 from farthing.models.health import IN_A_ROW_MAX, Health
-from farthing.models.retry import BACKOFF_S, JITTER_S, Failed, Try, next_try, stale
+from farthing.models.retry import BACKOFF_S, Failed, Try, jitter_s, next_try, stale
 from farthing.types import Attempt, Target
 
 A, B = (Target(name=f"{name}/m", provider=name, model="m") for name in "ab")
@@ -67,7 +67,7 @@ def test_a_pause_is_kept_and_one_that_is_too_long_is_the_clients() -> None:
         found = ask((A, health()), failed=[Failed(A, busy)])
         assert (found is not None) is waits
         if found is not None:
-            assert asked_s <= found.wait_s <= asked_s + JITTER_S
+            assert asked_s <= found.wait_s <= asked_s + jitter_s(asked_s)
 
 
 def test_a_target_that_rests_is_asked_before_one_is_asked_again() -> None:
@@ -80,7 +80,7 @@ def test_a_target_that_rests_is_asked_before_one_is_asked_again() -> None:
 
 
 def test_a_paused_target_is_waited_for_where_it_is_short_and_else_asked_at_once() -> None:
-    for asked_s, wait_s in ((3.0, 3.0 + JITTER_S / 2), (30.0, 0.0)):
+    for asked_s, wait_s in ((3.0, 3.0 + jitter_s(3.0) / 2), (30.0, 0.0)):
         paused = health()
         paused.failed(ProviderBusy("busy", retry_after_s=asked_s), paused.begin())
         found = ask((A, paused), failed=[])

@@ -421,6 +421,8 @@ class TierConfig(Table, frozen=True):
     """When a second call is made beside one that is slow to begin. None: never, or as `hedge_after_ms`."""
     hedge_after_ms: float | None = None
     """After how long; None: as `hedge`."""
+    fallback: str | None = None
+    """The tier whose targets are asked where none of these answers. None: none."""
 
 
 class RetrieveConfig(Table, frozen=True, kw_only=True, tag_field="kind", tag="plugin"):
@@ -720,6 +722,17 @@ class Config(Table, frozen=True):
     log: LogConfig = LogConfig()
     state_dir: Path | None = None
     """None: `$XDG_STATE_HOME/farthing`, else `~/.local/state/farthing`."""
+
+    def fallbacks(self, tier: str) -> tuple[str, ...]:
+        """The tiers that are asked where no target of `tier` answers, in order; the last leads back to `tier`
+        where the configuration goes round in a circle."""
+        found: list[str] = []
+        after = self.tiers[tier].fallback
+        while after is not None and after not in found:
+            found.append(after)
+            table = None if after == tier else self.tiers.get(after)
+            after = None if table is None else table.fallback
+        return tuple(found)
 
     def passing(self) -> tuple[str, ...]:
         """The providers whose models clients may ask for even if the configuration does not name them."""

@@ -5,7 +5,6 @@ what to do next. Pure functions over bytes; no regular expressions over messages
 """
 
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
 
@@ -18,9 +17,9 @@ from farthing.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
+from farthing.models.rate_headers import refill_s, retry_after_s
 from farthing.models.transport.connection import header
 from farthing.runtime.redact import NO_SECRETS, Redactor
-from farthing.text.lenient_json import NotJson, read_json
 from farthing.types import Json
 
 ERROR_VALUES_MAX = 1_000
@@ -53,6 +52,8 @@ def failure(
         rejected.told = _code_of(said)
         return rejected
     error = _of_status(status, f"{provider} answered {status}", said, wait_s(headers, body))
+    if status == 429 and error.retry_after_s is None:
+        error.refills_s = refill_s(headers, time())
     advice = header(headers, SHOULD_RETRY)
     if advice in (b"true", b"false"):  # the official SDKs do as it says, whatever the status
         error.again = error.advice = advice == b"true"
@@ -162,46 +163,5 @@ def _code_of(said: Json | None) -> str:
 
 
 def wait_s(headers: Mapping[bytes, bytes], body: bytes, now_unix_s: float | None = None) -> float | None:
-    """Seconds a provider asks us to wait: `retry-after-ms`, `retry-after` in seconds or as a date, or in the
-    body, as Google's RetryInfo has it (`"retryDelay": "34s"`).
-
-    None when there is none, or it makes no sense (negative, not a number, in the past).
-    """
-    raw_ms = header(headers, b"retry-after-ms")
-    raw = header(headers, b"retry-after")
-    try:
-        if raw_ms is not None:
-            seconds = float(raw_ms) / 1000
-        elif raw is None:
-            return _wait_in(body)
-        else:
-            seconds = float(raw)
-    except ValueError:
-        try:
-            when = parsedate_to_datetime((raw or b"").decode("latin-1"))
-            seconds = when.timestamp() - (time() if now_unix_s is None else now_unix_s)
-        except (ValueError, OverflowError):  # a year of six digits
-            return None
-    return seconds if 0 <= seconds < float("inf") else None
-
-
-def _wait_in(body: bytes) -> float | None:
-    if b'"retryDelay"' not in body:
-        return None
-    try:
-        value = read_json(body)
-    except NotJson:
-        return None
-    if isinstance(value, list) and value:
-        value = value[0]
-    error = value.get("error") if isinstance(value, dict) else None
-    details = error.get("details") if isinstance(error, dict) else None
-    for detail in details if isinstance(details, list) else ():
-        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
-        if isinstance(delay, str) and delay.endswith("s"):
-            try:
-                seconds = float(delay[:-1])
-            except ValueError:
-                return None
-            return seconds if 0 <= seconds < float("inf") else None
-    return None
+    """As `rate_headers.retry_after_s`, by the clock of the machine."""
+    return retry_after_s(headers, body, time() if now_unix_s is None else now_unix_s)
