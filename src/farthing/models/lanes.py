@@ -37,6 +37,8 @@ from farthing.types import Request, Target
 
 LOAD_MAX = 1.5
 """How much of its equal share of the calls in flight a lane may get by affinity."""
+LOAD_FREE = 8
+"""So many calls at once are no crowd, whatever the others have."""
 WARM_S = 300.0
 """How long a session stays where it was: most prefix caches keep a prefix for five minutes."""
 WARM_MAX = 20_000
@@ -185,6 +187,10 @@ class Lanes:
             ready = [one for one in ready if one.has_room(tokens)] or ready
         if not ready:
             return None
+        if len(ready) > 1:
+            for one in ready:
+                if one.health.is_open or one.health.ejection.active:
+                    return one  # to see whether it is well again; its session goes on where it was
         found = self._chosen(ready, affinity, now_s)
         if affinity is not None and affinity.by_session:
             self._warm.note(self._target, affinity.key, found.label, now_s)
@@ -228,12 +234,10 @@ class Lanes:
     def _chosen(self, ready: list[Lane], affinity: Affinity | None, now_s: float) -> Lane:
         if len(ready) == 1:
             return ready[0]
-        probed = next((one for one in ready if one.health.is_open or one.health.ejection.active), None)
-        if probed is not None:
-            return probed
         if affinity is None:
             return self._least_wait(ready, now_s)
-        most = math.ceil(LOAD_MAX * (sum(one.in_flight for one in ready) + 1) / len(ready))
+        share = (sum(one.in_flight for one in ready) + 1) / len(ready)
+        most = max(LOAD_FREE, math.ceil(LOAD_MAX * share))
         roomy = [one for one in ready if one.in_flight < most]
         if not affinity.by_session:
             home = max({one.place.home for one in roomy}, key=lambda home: _score(affinity.key, home))
