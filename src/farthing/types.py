@@ -688,6 +688,10 @@ class Signal(Struct, frozen=True, kw_only=True, array_like=True):
 # -- the receipt ------------------------------------------------------------------------------------
 
 
+HEDGE_LOST: Final = "hedge_lost"
+"""The error of an attempt that was dropped because the one beside it had begun to answer."""
+
+
 class Attempt(Struct, kw_only=True, array_like=True):
     """One call of one target."""
 

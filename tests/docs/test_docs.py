@@ -367,6 +367,8 @@ def exposition() -> str:
     receipt.usage = Usage(input_tokens=1, output_tokens=1)
     attempt = Attempt(target="a/b", tier="cheap", started_ms=0.0, cost_nusd=2_000, reckoned_nusd=1_000)
     receipt.attempts.append(attempt)
+    hedge = Attempt(target="a/b", tier="cheap", started_ms=0.0, error="hedge_lost", lane="key 2", hedge=True)
+    receipt.attempts.append(hedge)
     receipt.skipped["classify"] = "ValueError"
     receipt.ttft_ms = 1.0
     metrics.observe(receipt)

@@ -18,8 +18,6 @@ from farthing.types import Receipt, Request
 
 T = TypeVar("T")
 
-LOST = "hedge_lost"
-"""The error of an attempt that was dropped because the other had begun to answer."""
 SAMPLES_MAX = 100
 SAMPLES_MIN = 20
 """Fewer answers than this say nothing of how long most take to begin."""

@@ -7,12 +7,12 @@ from typing import Any
 
 from farthing.errors import FarthingError, ProviderError, forget_frames
 from farthing.models.call import Caller, CallRequest, CallResult, failure_of, tried_in
-from farthing.models.hedge import LOST, Hedging, answered, run_both
+from farthing.models.hedge import Hedging, answered, run_both
 from farthing.models.lanes import Lane
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
 from farthing.models.retry import Failed
-from farthing.types import Route, Target
+from farthing.types import HEDGE_LOST, Route, Target
 
 log = logging.getLogger("farthing.call")
 
@@ -67,7 +67,7 @@ class HedgingCaller(Caller):
         self._sort_out(call, tasks, won, mine)
         if beside and not answered(tasks[1]):
             _note_beside(tasks[1], failed, *beside[0])
-        if answered(won) and (attempt := call.receipt.attempts[mine]).error in (None, LOST):
+        if answered(won) and (attempt := call.receipt.attempts[mine]).error in (None, HEDGE_LOST):
             waited_ms = attempt.total_ms if attempt.ttft_ms is None else attempt.ttft_ms
             hedging.took(target.name, (waited_ms or 0.0) / 1000, stream=stream)
         return won.result()
@@ -84,9 +84,9 @@ class HedgingCaller(Caller):
         attempts = call.receipt.attempts
         for number, task in enumerate(tasks, mine):
             if task is not won and answered(task):
-                self._drop(task.result(), call, LOST)
+                self._drop(task.result(), call, HEDGE_LOST)
             elif task.cancelled() and len(attempts) > number:
-                attempts[number].error = LOST
+                attempts[number].error = HEDGE_LOST
 
     async def _as_hedge(self, call: CallRequest, target: Target, lane: Lane, route: Route) -> CallResult:
         attempts = call.receipt.attempts

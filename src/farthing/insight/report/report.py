@@ -19,6 +19,8 @@ from farthing.insight.report import groups, token_counts
 from farthing.insight.report.aggregates import FEW, Cell, Savings, SavingSums, Sums
 from farthing.insight.report.failed import NAMES_MAX, moment
 from farthing.insight.report.groups import WITHOUT_TIER, Grouped, GroupSums, milliseconds
+from farthing.insight.report.hedges import Hedges
+from farthing.insight.report.hedges import told as told_of_hedges
 from farthing.insight.report.quality import Collector, Learned, short
 from farthing.insight.report.semantic_cache import SemanticCell, SemanticSums
 from farthing.insight.report.semantic_cache_state import Standings
@@ -70,6 +72,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One per target that reports charges over 1 % different from our prices."""
     left_out: dict[str, int] = {}
     """Fields that providers were not told, with the number of requests; the most frequent first."""
+    hedges: Hedges = msgspec.field(default_factory=Hedges)
+    """Second calls beside slow ones."""
     grouped: Grouped | None = None
     """The requested grouping; None: only by endpoint and tier."""
     endpoints_seen: list[str] = []
@@ -132,6 +136,7 @@ class _Collected:
         self._groups = GroupSums(by) if by else None
         self._seen: set[str] = set()
         self._left_out: dict[str, int] = {}
+        self._hedges = Hedges()
 
     def add(self, row: Intent | Receipt) -> None:
         if isinstance(row, Intent):
@@ -153,6 +158,8 @@ class _Collected:
             cell = self._cells[key] = Sums(self._targets_s.get(row.endpoint))
         cell.add(row)
         _add_left_out(self._left_out, row)
+        if len(row.attempts) > 1:
+            self._hedges.add(row)
         self._savings.add(row)
         if self._groups is not None:
             self._groups.add(row)
@@ -180,6 +187,7 @@ class _Collected:
             savings=self._savings.savings(),
             semantic=self._semantic.cells(standings),
             left_out=dict(sorted(self._left_out.items(), key=lambda one: (-one[1], one[0]))),
+            hedges=self._hedges,
             differing=[differing[target] for target in sorted(differing)],
             grouped=None if self._groups is None else self._groups.grouped(),
             endpoints_seen=sorted(self._seen),
@@ -424,10 +432,12 @@ def _not_comparable(savings: Savings) -> str:
 
 
 def _provider_notes(report: Report) -> Iterator[str]:
-    """What providers were not told, and what their prompt caches did."""
+    """What providers were not told, which calls were made twice, and what their prompt caches did."""
     from rich.markup import escape
 
     total = report.total
+    if report.hedges.calls:
+        yield told_of_hedges(report.hedges)
     if report.left_out:
         fields = ", ".join(f"{name} of {count:,}" for name, count in report.left_out.items())
         yield (
