@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from anthropic import Anthropic
 from openai import AsyncOpenAI, OpenAI
 from tests.clients.scenarios import GOOD, REFUSES, Scenario
 from tests.e2e.gateway import Running, running
@@ -24,6 +25,7 @@ from tests.faults.truth import Call
 
 Form = Literal["whole", "streamed", "gathered"]
 Way = Literal["direct", "alone", "pair"]
+Speech = Literal["openai", "anthropic"]
 FORMS: Final[tuple[Form, ...]] = ("whole", "streamed", "gathered")
 
 # With two targets the first is left early; alone it gets the time that it gets by default.
@@ -71,25 +73,35 @@ class Door:
 class Lab:
     """Providers and a gateway that stand for `scenarios`, for the time of `lab`."""
 
-    def __init__(self, gateway: Running, first: FaultProvider, refused_url: str) -> None:
+    def __init__(
+        self, gateway: Running, first: FaultProvider, refused_url: str, speech: Speech = "openai"
+    ) -> None:
+        """`speech`: what its clients and providers speak."""
         self.gateway = gateway
         self.first = first
         self._refused_url = refused_url
         self._numbers = itertools.count(1)
         urls = (gateway.base_url, first.base_url, refused_url)
-        self._clients = {url: OpenAI(base_url=url, api_key="any") for url in urls}
+        self._clients: dict[str, OpenAI | Anthropic] = {
+            url: OpenAI(base_url=url, api_key="any")
+            if speech == "openai"
+            else Anthropic(base_url=url.removesuffix("/v1"), api_key="any")
+            for url in urls
+        }
 
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
 
     def ask(self, door: Door, *, stream: bool, max_retries: int = 2, patience_s: float = 30.0) -> Outcome:
-        """One new question by OpenAI's client for Python, with its defaults but for these."""
+        """One new question by the official client for Python, with its defaults but for these."""
         outcome = Outcome(asked=self.question())
         fields = _fields(door, outcome.asked)
         client = self._clients[door.base_url].with_options(max_retries=max_retries, timeout=patience_s)
         try:
-            if stream:
+            if isinstance(client, Anthropic):
+                _ask_anthropic(outcome, client, fields, stream=stream)
+            elif stream:
                 for chunk in client.chat.completions.create(**fields, stream=True):
                     _take(outcome, chunk)
             else:
@@ -118,8 +130,11 @@ class Lab:
 
 
 @contextmanager
-def lab(scenarios: Iterable[Scenario], folder: Path, more: str = "") -> Iterator[Lab]:
-    """`more`: what else the gateway's configuration says."""
+def lab(
+    scenarios: Iterable[Scenario], folder: Path, more: str = "", speech: Speech = "openai"
+) -> Iterator[Lab]:
+    """`more`: what else the gateway's configuration says. `speech`: as of `Lab`."""
+    kind = "" if speech == "openai" else 'kind = "anthropic"\napi_key = "${PROVIDER_KEY}"\n'
     known = list(scenarios)
     scripts = {f"{each.slug}-{form}": each.script(form) for each in known for form in FORMS}
     seconds = {f"{each.slug}-{form}": each.second for each in known for form in FORMS}
@@ -131,22 +146,23 @@ def lab(scenarios: Iterable[Scenario], folder: Path, more: str = "") -> Iterator
         refused_url = f"http://127.0.0.1:{port}/v1"
         config = f"""
 [providers.soon]
-base_url = "{first.base_url}"
+{kind}base_url = "{first.base_url}"
 {SOON}
 [providers.alone]
-base_url = "{first.base_url}"
+{kind}base_url = "{first.base_url}"
 idle_s = 0.6
 [providers.second]
-base_url = "{second.base_url}"
+{kind}base_url = "{second.base_url}"
 [providers.nobody]
-base_url = "{refused_url}"
+{kind}base_url = "{refused_url}"
 [cache]
 exact = "off"
 {more}
 """
         tiers = "".join(_tiers(each, form) for each in known for form in FORMS)
-        with running(config + tiers, folder) as gateway:
-            place = Lab(gateway, first, refused_url)
+        env = {} if speech == "openai" else {"PROVIDER_KEY": "sk-of-the-tests"}
+        with running(config + tiers, folder, env) as gateway:
+            place = Lab(gateway, first, refused_url, speech)
             try:
                 yield place
             finally:
@@ -190,6 +206,20 @@ async def ask_async(client: AsyncOpenAI, door: Door, text: str, *, stream: bool)
     except Exception as error:  # noqa: BLE001  # as above
         return outcome.failed(error)
     return outcome
+
+
+def _ask_anthropic(outcome: Outcome, client: Anthropic, fields: Any, *, stream: bool) -> None:
+    if not stream:
+        answer: Any = client.messages.create(max_tokens=1_000, **fields)
+        outcome.text = "".join(part.text for part in answer.content)
+        outcome.finish = answer.stop_reason
+        return
+    events: Any = client.messages.create(max_tokens=1_000, stream=True, **fields)
+    for event in events:
+        if event.type == "content_block_delta":
+            outcome.text += event.delta.text
+        elif event.type == "message_delta":
+            outcome.finish = event.delta.stop_reason
 
 
 def _fields(door: Door, text: str) -> Any:

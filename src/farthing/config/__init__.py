@@ -88,6 +88,7 @@ from farthing.config.settings.gateway import (
     TierConfig,
     state_dir,
 )
+from farthing.config.settings.lanes import LaneConfig, lanes_of
 from farthing.config.settings.options import Options
 from farthing.config.settings.prices import PriceConfig, TierPriceConfig, TokenPriceConfig
 from farthing.config.settings.quality import (
@@ -143,6 +144,7 @@ __all__ = [
     "JobsConfig",
     "JudgeCheckConfig",
     "KeyConfig",
+    "LaneConfig",
     "LearnedRouteConfig",
     "LedgerConfig",
     "LlmRouteConfig",
@@ -195,6 +197,7 @@ __all__ = [
     "fault_of_base_url",
     "fault_of_name",
     "key_digest",
+    "lanes_of",
     "load",
     "loads",
     "loopback",

@@ -22,6 +22,7 @@ from farthing.config.settings.gateway import (
     PluginRouteConfig,
     ProviderConfig,
     RemoteEmbedderConfig,
+    ReplicaConfig,
     RulesRouteConfig,
     TierConfig,
 )
@@ -185,12 +186,15 @@ class Checks:
             yield from self._headers(provider, (*here, "headers"))
             yield from providers.faults_of(provider, here)
             for index, one in enumerate(provider.replicas):
-                if (fault := fault_of_base_url(one.base_url)) or not _NAME.fullmatch(one.name or "a"):
-                    key = "base_url" if fault else "name"
-                    yield (
-                        (*here, "replicas", index, key),
-                        fault or "a name has letters, digits, dots, dashes and underscores, at most 64",
-                    )
+                yield from self._replica(one, (*here, "replicas", index))
+
+    def _replica(self, replica: ReplicaConfig, here: Where) -> Faults:
+        fault = fault_of_base_url(replica.base_url)
+        if fault:
+            yield (*here, "base_url"), fault
+        for key, text in (("name", replica.name), ("region", replica.region)):
+            if text and not _NAME.fullmatch(text):
+                yield (*here, key), "expected letters, digits, dots, dashes and underscores, at most 64"
 
     def _headers(self, provider: ProviderConfig, here: Where) -> Faults:
         for name, text in provider.headers.items():

@@ -39,8 +39,9 @@ from farthing.errors import (
     named,
 )
 from farthing.models.health import Health
-from farthing.models.lanes import Lane, Lanes, Place, Ways, affinity_of
-from farthing.models.outliers import PROBE_S, outlier
+from farthing.models.lanes.pick import Lane, Lanes, Place, affinity_of
+from farthing.models.lanes.ways import Ways
+from farthing.models.outliers import PROBE_S, outlier, reconsidered
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import flat_nusd
@@ -213,16 +214,36 @@ class Caller:
     def _way(self, target: Target) -> Lane | Lanes:
         return self._ways.known.get(target.name) or self._ways.open(target)
 
-    def _ready(self, call: CallRequest, target: Target, failed: Sequence[Failed]) -> Lane | None:
-        """The lane for the first call of `target`; None: it is in a cooldown, or has failed already."""
+    def _ready(
+        self, call: CallRequest, targets: Sequence[Target], place: int, failed: Sequence[Failed]
+    ) -> Lane | None:
+        """The lane for the first call of a target; None: it is in a cooldown, has failed already, or is left
+        for now."""
+        target = targets[place]
         way = self._way(target)
-        if isinstance(way, Lane):
-            if failed and any(one.target.name == target.name for one in failed):
-                return None
-            return way if way.health.cooldown_s() <= 0 else None
-        affinity = affinity_of(call.request, way.homes)
-        prefers, tokens = self._prefers(call, target), call.prompt.input_tokens
-        return way.pick(affinity, tokens, tried=tried_in(failed), prefers=prefers)
+        if isinstance(way, Lanes):
+            return self._picked(call, targets, place, way, failed)
+        if failed and any(one.target.name == target.name for one in failed):
+            return None
+        health = way.health
+        minded = health.suspect or not health.limits.free or health.ejection.active
+        if minded and self._config.adaptive and self._is_left(call, targets, place, way):
+            return None
+        return way if health.cooldown_s() <= 0 else None
+
+    def _picked(
+        self, call: CallRequest, targets: Sequence[Target], place: int, lanes: Lanes, failed: Sequence[Failed]
+    ) -> Lane | None:
+        """As `_ready`, of a target that has several lanes."""
+        target, tokens, tried = targets[place], call.prompt.input_tokens, tried_in(failed)
+        affinity, prefers = affinity_of(call.request, lanes.homes), self._prefers(call, target)
+        lane = lanes.pick(affinity, tokens, tried=tried, prefers=prefers)
+        if lane is None or not self._config.adaptive:
+            return lane
+        if (lane.health.suspect or not lane.health.limits.free) and self._is_left(call, targets, place, lane):
+            ejected = lane.health.ejection.active  # just now: another may do
+            return lanes.pick(affinity, tokens, tried=tried, prefers=prefers) if ejected else None
+        return lane
 
     def _next_lane(
         self, call: CallRequest, targets: Sequence[Target], place: int, failed: Sequence[Failed], left: int
@@ -273,9 +294,7 @@ class Caller:
         for place, target in enumerate(targets):
             if len(attempts) >= attempts_max:
                 break
-            lane = self._ready(call, target, failed)
-            if lane is not None and (lane.health.suspect or not lane.health.limits.free):
-                lane = self._unless_left(call, targets, place, lane, failed)
+            lane = self._ready(call, targets, place, failed)
             again = False
             while lane is not None:
                 try:
@@ -309,25 +328,18 @@ class Caller:
                     break
         return await self._once_more(call, route, failed, refused, attempts_max)
 
-    def _unless_left(
-        self, call: CallRequest, targets: Sequence[Target], place: int, lane: Lane, failed: Sequence[Failed]
-    ) -> Lane | None:
-        """`lane`, or another of its target where it is much worse than others; None: the target is left."""
-        if not self._is_left(call, targets, place, lane):
-            return lane
-        ejected = lane.among is not None and lane.health.ejection.active
-        return self._ready(call, targets[place], failed) if ejected else None
-
     def _is_left(self, call: CallRequest, targets: Sequence[Target], place: int, lane: Lane) -> bool:
         """Whether a lane that may be called is left all the same, for now: others of the route are much
         better, or it has as much to do as it takes and there is another, or one may wait for it."""
         health = lane.health
-        if health.suspect:
+        if health.suspect or health.ejection.active:
             health.suspect = False
             others = [self.health(one) for index, one in enumerate(targets) if index != place]
             if lane.among is not None:
                 others += [one.health for one in lane.among.all if one is not lane]
-            if others and outlier(health, others):
+            if others and health.ejection.active:
+                reconsidered(health, others)
+            elif others and health.cooldown_s() <= 0 and outlier(health, others):
                 _tell_of_outlier(targets[place].name, health)
                 return True
         limits = health.limits
@@ -400,7 +412,7 @@ class Caller:
                 break
             if found.wait_s > 0:
                 await asyncio.sleep(found.wait_s)
-            if not found.health.limits.free:
+            if not found.health.limits.free and self._config.adaptive:
                 await self._turn(call, found.health, found.wait_s)
             _, lane = ways[found.health]
             try:
@@ -564,9 +576,11 @@ class Caller:
             raise DeadlineExceeded(
                 f"the endpoint's deadline_s{given} passed before the answer began"
             ) from error
-        if error.upstream_status == 429 and isinstance(error, ProviderBusy) and error.again:
-            health.limits.refused(result.together, began_s)
-        health.failed(error, probe, _number_of(call.request))
+        crowded = False
+        busy = error.upstream_status == 429 and isinstance(error, ProviderBusy) and error.again
+        if busy and self._config.adaptive:
+            crowded = health.limits.refused(result.together, began_s)
+        health.failed(error, probe, _number_of(call.request), crowded=crowded)
         self._tell_of_key(target, error, result.lane)
 
     def _unsaid(

@@ -213,32 +213,43 @@ class Health:
 
     def _was_good(self) -> None:
         if self.ejection.good(self._clock()):
-            self._failed.clear()
-            if self._turned is not None:
-                self._turned(None, self._clock() - self.ejection.began_s)
+            self.readmit()
 
-    def eject(self, *, for_time: bool) -> None:
-        """Leave it out, as others are much better."""
-        self.ejection.begin(self._clock(), for_time=for_time)
+    def readmit(self) -> None:
+        """End its ejection."""
+        now_s = self._clock()
+        self.ejection.end(now_s)
+        self._failed.clear()
+        if self._turned is not None:
+            self._turned(None, now_s - self.ejection.began_s)
 
-    def failed_share(self) -> float:
-        """The share of its calls in the last 10 s that failed; 0.0 where too few did to tell."""
+    def eject(self, *, for_time: bool, share: float = 0.0) -> None:
+        """Leave it out, as others are much better; of its calls such a share failed."""
+        self.ejection.begin(self._clock(), for_time=for_time, share=share)
+
+    def failed_lately(self) -> tuple[int, float]:
+        """How many of its calls in the last 10 s failed, and which share of them that is; of a few, as if
+        there had been `FAILED_MIN`."""
         now_s = self._clock()
         failed = self._failed.count(now_s)
-        return failed / max(failed, self._calls.count(now_s)) if failed >= FAILED_MIN else 0.0
+        return failed, failed / max(failed, self._calls.count(now_s), FAILED_MIN)
 
     def abandoned(self, probe: int = 0) -> None:
         """Record a call that says nothing about the target: the client left, or the request was at fault."""
         if probe and probe == self._probe:
             self._probe = 0
 
-    def failed(self, error: ProviderError, probe: int = 0, request: int = 0) -> None:
+    def failed(
+        self, error: ProviderError, probe: int = 0, request: int = 0, *, crowded: bool = False
+    ) -> None:
         """Record a failure. `request` is a number of the request, of whose 500s only the first counts; 0:
-        unknown."""
+        unknown. `crowded`: it was one too many at once, so that a pause of our choice would waste what the
+        target can do."""
         now_s = self._clock()
         if isinstance(error, ProviderBusy) or (error.upstream_status == 503 and error.retry_after_s):
             pause_s = error.refills_s if error.retry_after_s is None else error.retry_after_s
-            pause_s = PAUSE_S if pause_s is None else pause_s
+            if pause_s is None:
+                pause_s = 0.0 if crowded else PAUSE_S
             pauses_until_s = now_s + min(pause_s, self._config.pause_s_max)
             self._paused_until_s = max(self._paused_until_s, pauses_until_s)
             if error.retry_after_s is not None:

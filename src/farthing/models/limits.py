@@ -109,9 +109,9 @@ class Limits:
     """What one target may be sent now, of all that is counted together: a target's calls today."""
 
     __slots__ = (
-        "_allowances", "_clock", "_cut_s", "_disbelieved_until_s", "_good", "_left_s", "_lies", "_looked_s",
-        "_most", "_period_s", "_rand", "_soft", "_told_begun", "_unit_s", "_waiting", "_wall_clock", "_woken",
-        "begun", "free", "in_flight", "latency",
+        "_allowances", "_clock", "_curve_s", "_cut_s", "_disbelieved_until_s", "_good", "_left_s", "_lies",
+        "_looked_s", "_most", "_pacing", "_period_s", "_rand", "_soft", "_told_begun", "_unit_s", "_waiting",
+        "_wall_clock", "_woken", "begun", "free", "in_flight", "latency",
     )  # fmt: skip
 
     def __init__(
@@ -134,11 +134,15 @@ class Limits:
         self._soft = False
         """It was slow, not refused."""
         self._cut_s = 0.0
+        self._curve_s = 0.0
+        """When the curve began, later where it stood still."""
         self._unit_s = 1.0
         self._good = 0
         self._allowances: list[Allowance] = []
         """Those that are low; empty: none is, or none is told."""
         self._looked_s = -LOOK_EVERY_S
+        self._pacing = 0
+        """Those that wait for an allowance."""
         self._told_begun = 0
         """`begun` when they were told."""
         self._lies = 0
@@ -186,14 +190,20 @@ class Limits:
         if crowded is not None and (self._most is None or self._soft):
             self._cut(crowded, now_s, soft=True)
 
-    def refused(self, together: int, began_s: float) -> None:
-        """A call that began at `began_s`, as one of so many under way, was refused for its rate (429)."""
-        if together < 2 or (began_s <= self._cut_s and not self._soft):
-            return  # alone, it says nothing of how many; one that began before the last cut says it again
-        limit = self._limit(self._clock())
-        if limit is not None and not self._soft and together > limit + 1.0:
-            return  # it was let in beyond the limit
-        self._cut(together - 1.0, self._clock(), soft=False)
+    def refused(self, together: int, began_s: float) -> bool:
+        """A call that began at `began_s`, as one of so many under way, was refused for its rate (429).
+        Returns whether how many there were explains it; alone, it says nothing of that."""
+        if together < 2:
+            return False
+        now_s = self._clock()
+        limit = None if self._soft else self._limit(now_s)
+        again = began_s <= self._cut_s and not self._soft
+        beyond = limit is not None and together > limit + 1.0
+        if again and self._most is not None:  # another of those that went up together
+            self._most = max(1.0, min(self._most, together - 1.0))
+        elif not beyond:  # else it was let in beyond the limit
+            self._cut(together - 1.0, now_s, soft=False)
+        return True
 
     # -- who may begin -----------------------------------------------------------------------------------
 
@@ -217,9 +227,11 @@ class Limits:
         pause_s = max((one.wait_s(_needed(one, tokens), now_s) for one in self._allowances), default=0.0)
         if 0.0 < pause_s <= min(PACE_S_MAX, end_s - now_s):
             self._spend(tokens)  # so that the next who waits waits for more
+            self._pacing += 1
             try:
                 await asyncio.sleep(pause_s * (1.0 + 0.1 * self._rand()))
             finally:
+                self._pacing -= 1
                 self._spend(-tokens)
         self._forget(self._clock())
 
@@ -236,7 +248,7 @@ class Limits:
         finally:
             if waiter.done() and not waiter.cancelled():
                 self._woken -= 1
-            else:
+            elif waiter in self._waiting:
                 self._waiting.remove(waiter)
 
     def _expected_s(self) -> float:
@@ -266,12 +278,14 @@ class Limits:
         most = self._most
         if most is None:
             return None
-        passed = (now_s - self._cut_s) / self._unit_s
+        passed = (now_s - self._curve_s) / self._unit_s
         back: float = (most * (1.0 - CUT) / GROWTH) ** (1 / 3)
+        earned = self._good // GOOD_MIN
+        if passed > back and not earned:  # it stays there until enough went well
+            self._curve_s = now_s - back * self._unit_s
+            passed = back
         limit: float = most + GROWTH * (passed - back) ** 3
-        if limit > most and self._good < GOOD_MIN:
-            limit = most
-        return max(1.0, limit)
+        return max(1.0, min(limit, most + earned * max(1.0, most / 16)))
 
     def _is_full(self, now_s: float) -> bool:
         limit = self._limit(now_s)
@@ -280,7 +294,7 @@ class Limits:
     def _cut(self, most: float, now_s: float, *, soft: bool) -> None:
         self._most = max(1.0, most)
         self._soft = soft
-        self._cut_s = now_s
+        self._cut_s = self._curve_s = now_s
         self._unit_s = 0.9 + 0.2 * self._rand()  # several gateways before one provider do not grow as one
         self._good = 0
         self.free = False
@@ -309,7 +323,7 @@ class Limits:
                 self._disbelieved_until_s = now_s + DISBELIEVED_S
         elif began > self._told_begun:
             self._lies = 0
-        since = self.begun - began  # they were sent, and are not in what is told
+        since = self.begun - began + self._pacing  # they were sent, or will be: what is told has them not
         for one in said:
             one.left -= since * _needed(one, tokens)
         self._allowances = [one for one in said if one.is_low]

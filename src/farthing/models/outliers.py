@@ -5,10 +5,11 @@ fifth or more failed, streams that broke included, or its streams begin several 
 and another target of the same route is no such thing (compare "Outlier detection" of Envoy).
 
     ejected --(one request in `PROBE_S` goes there; so many in a row are good)--> used as before
-            how many: 2, doubled each time it is ejected again within a minute, at most 16
+            how many: 2, doubled each time it is ejected again within a minute, at most 8
 
-So a target that recovered is used again within `PROBE_S`. At most half of a route is ejected, and never what
-would leave it without a target that may be called.
+So a target that recovered is used again within `PROBE_S`. Where the others turn out to fail as often it is
+used again at once. At most half of a route is ejected, and never what would leave it without a target that
+may be called.
 """
 
 from collections.abc import Sequence
@@ -22,22 +23,36 @@ FAILED_SHARE = 0.2
 BETTER = 0.5
 """The share of its failures that another target may have to be taken for a better one."""
 PROBE_S = 2.0
-GOOD_MIN, GOOD_MAX = 2, 16
+GOOD_MIN, GOOD_MAX = 2, 8
 AGAIN_WITHIN_S = 60.0
 
 
 class Ejection:
     """Whether one target is left out for being much worse than the others."""
 
-    __slots__ = ("_ended_s", "_good", "_probe_s", "_times", "active", "began_s", "for_time")
+    __slots__ = (
+        "_ended_s",
+        "_good",
+        "_probe_s",
+        "_times",
+        "_tried",
+        "active",
+        "began_s",
+        "for_time",
+        "share",
+    )
 
     def __init__(self) -> None:
         self.active = False
         self.for_time = False
         """It was slow; else its calls failed."""
         self.began_s = 0.0
+        self.share = 0.0
+        """The share of its calls that failed, for which it was ejected."""
         self._times = 0
         self._good = 0
+        self._tried = False
+        """A request tries it whose end is not known."""
         self._probe_s = 0.0
         """When the next request may try it."""
         self._ended_s = 0.0
@@ -47,11 +62,13 @@ class Ejection:
         """Good calls in a row that end it."""
         return min(GOOD_MAX, GOOD_MIN << max(0, self._times - 1))
 
-    def begin(self, now_s: float, *, for_time: bool) -> None:
+    def begin(self, now_s: float, *, for_time: bool, share: float = 0.0) -> None:
         if now_s - self._ended_s > AGAIN_WITHIN_S:
             self._times = 0
         self._times += 1
+        self.share = share
         self._good = 0
+        self._tried = False
         self._probe_s = now_s + PROBE_S
         self.active, self.for_time, self.began_s = True, for_time, now_s
 
@@ -60,19 +77,28 @@ class Ejection:
         return max(0.0, self._probe_s - now_s)
 
     def tried(self, now_s: float) -> None:
-        """A request tries it."""
-        self._probe_s = now_s + PROBE_S
+        """A request tries it, or had no other choice: one in `PROBE_S` counts."""
+        if now_s >= self._probe_s:
+            self._tried = True
+            self._probe_s = now_s + PROBE_S
 
     def good(self, now_s: float) -> bool:
         """A call went well. Returns whether the ejection is over."""
+        if not self._tried:
+            return False
+        self._tried = False
         self._good += 1
         if self._good < self.good_needed:
             return False
-        self.active = False
-        self._ended_s = now_s
+        self.end(now_s)
         return True
 
+    def end(self, now_s: float) -> None:
+        self.active = False
+        self._ended_s = now_s
+
     def bad(self) -> None:
+        self._tried = False
         self._good = 0
 
 
@@ -83,9 +109,10 @@ def outlier(one: "Health", others: Sequence["Health"]) -> bool:
     out = sum(other.ejection.active for other in others)
     if not usable or (out + 1) * 2 > len(others) + 1:
         return False
-    share = one.failed_share()
-    if share >= FAILED_SHARE and any(other.failed_share() <= share * BETTER for other in usable):
-        one.eject(for_time=False)
+    failed, share = one.failed_lately()
+    bad = failed >= FAILED_MIN and share >= FAILED_SHARE
+    if bad and any(other.failed_lately()[1] <= share * BETTER for other in usable):
+        one.eject(for_time=False, share=share)
         return True
     latency = one.limits.latency
     mine_s = latency.last_s
@@ -97,3 +124,14 @@ def outlier(one: "Health", others: Sequence["Health"]) -> bool:
         one.eject(for_time=True)
         return True
     return False
+
+
+def reconsidered(one: "Health", others: Sequence["Health"]) -> bool:
+    """Whether the ejection of `one` is over since none of the others is better."""
+    if one.ejection.for_time:
+        return False
+    seen = [share for failed, share in (other.failed_lately() for other in others) if failed >= FAILED_MIN]
+    if len(seen) < len(others) or any(share <= one.ejection.share * BETTER for share in seen):
+        return False
+    one.readmit()
+    return True

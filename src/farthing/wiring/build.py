@@ -45,6 +45,7 @@ from farthing.config import (
     StoreConfig,
     TierConfig,
     answers_version,
+    lanes_of,
     loopback,
     policy_version,
 )
@@ -66,9 +67,10 @@ from farthing.ledger.segments import SegmentLedger
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
 from farthing.models.health import Health
-from farthing.models.hedge import HedgeTerms, Hedging
-from farthing.models.hedged import HedgingCaller
-from farthing.models.lanes import Place
+from farthing.models.hedging.caller import HedgingCaller
+from farthing.models.hedging.terms import HedgeTerms, Hedging
+from farthing.models.lanes.pick import Place
+from farthing.models.lanes.ways import open_places
 from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
@@ -104,7 +106,6 @@ from farthing.stores.user_key import user_key
 from farthing.types import Endpoint, Request, Target, Tenant, Terms, replace
 from farthing.wiring.cascade import CascadeParts, build_cascades, cascaded
 from farthing.wiring.foreign import ForeignGuardrail, ForeignRetriever, ForeignStore
-from farthing.wiring.lanes import lanes_of, open_places
 from farthing.wiring.plugins import Plugins, named
 from farthing.wiring.providers import (
     LiveModels,

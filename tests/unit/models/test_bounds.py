@@ -14,9 +14,9 @@ from farthing.edge.auth import Keys
 from farthing.edge.http.body import read_object
 from farthing.errors import ContractExceeded, Forbidden, InvalidRequest
 from farthing.ledger.memory import MemoryLedger
-from farthing.models import lanes
 from farthing.models.call import Caller
 from farthing.models.health import Health
+from farthing.models.lanes import ways
 from farthing.models.pricing.afford import OUTPUT_TOKENS_ASSUMED, affordable
 from farthing.models.pricing.cost import worst_case_nusd
 from farthing.protocols import Provider, Transport
@@ -80,7 +80,7 @@ def test_a_model_of_unknown_size_is_kept_to_what_is_held_for_it() -> None:
 
 
 def test_the_health_of_made_up_targets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "HEALTHS_MAX", 10)
+    monkeypatch.setattr(ways, "HEALTHS_MAX", 10)
     health: dict[str, Health] = {}
     caller = Caller(
         providers={"p": cast(Provider, None)}, limits={}, transport=cast(Transport, None),

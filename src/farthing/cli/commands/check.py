@@ -14,7 +14,6 @@ from farthing.brain.route.expression import Expression
 from farthing.cli.reading import config_option
 from farthing.cli.screen import commented, tell
 from farthing.errors import ConfigError
-from farthing.wiring.lanes import lanes_of
 from farthing.wiring.plugins import named, tried
 from farthing.wiring.providers import build_provider
 from farthing.wiring.semantic_certificates import uncertified_languages
@@ -95,7 +94,7 @@ def _faults_of_environment(config: configuration.Config, plugins: Mapping[str, A
     `plugins`: by the key that names them."""
     for name, provider in config.providers.items():
         try:
-            for lane in lanes_of(name, provider):
+            for lane in configuration.lanes_of(name, provider):
                 build_provider(name, lane.config, os.environ, plugin=plugins.get(f"providers.{name}"))
         except ConfigError as why:
             yield str(why)

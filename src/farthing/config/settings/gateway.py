@@ -667,6 +667,9 @@ class CallConfig(Table, frozen=True):
     breaker_calls: int = 20
     breaker_window_s: float = 2.0
     breaker_open_s: float = 5.0
+    adaptive: bool = True
+    """Whether a target is sent no more at once than it bears, as its 429s, its latency and its rate-limit
+    headers tell, and is left out while others of its route are much better."""
 
 
 # -- ledger -----------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ from typing import Any
 
 from farthing.errors import FarthingError, ProviderError, forget_frames
 from farthing.models.call import Caller, CallRequest, CallResult, failure_of, tried_in
-from farthing.models.hedge import Hedging, answered, run_both
-from farthing.models.lanes import Lane
+from farthing.models.hedging.race import answered, run_both
+from farthing.models.hedging.terms import Hedging
+from farthing.models.lanes.pick import Lane
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
 from farthing.models.retry import Failed
@@ -107,9 +108,9 @@ class HedgingCaller(Caller):
             return None
         other = None if lane.among is None else lane.among.beside(lane, tried_in(failed))
         found = None if other is None else (target, other)
-        for one in route.targets[place + 1 :]:
-            if found is None and (ready := self._ready(call, one, failed)) is not None:
-                found = (one, ready)
+        for number in range(place + 1, len(route.targets)):
+            if found is None and (ready := self._ready(call, route.targets, number, failed)) is not None:
+                found = (route.targets[number], ready)
         if found is None or not self._may_be_asked(call, *found) or not lane.health.may_retry():
             return None
         return found

@@ -20,8 +20,7 @@ others. Among those that may be called now:
 import math
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -30,10 +29,11 @@ from msgspec import Struct
 from farthing.config import CallConfig
 from farthing.errors import KeyRejected, ProviderBusy, ProviderError
 from farthing.models.health import Health
+from farthing.models.outliers import reconsidered
 from farthing.models.retry import Failed
 from farthing.models.speed import OUTPUT_TOKENS
 from farthing.protocols import Provider
-from farthing.types import Request, Target
+from farthing.types import Request
 
 LOAD_MAX = 1.5
 """How much of its equal share of the calls in flight a lane may get by affinity."""
@@ -48,8 +48,6 @@ JITTER = 0.1
 """So that lanes that are about equally good share the calls."""
 KEY_REST_S = 60.0
 """How long a key rests that was refused, or whose account has no money left. Then it is tried again."""
-HEALTHS_MAX = 2_000
-"""Clients may name models nobody configured; what is known of those is bounded."""
 _DIGEST_BYTES = 12
 
 _encode = msgspec.json.Encoder().encode
@@ -178,6 +176,9 @@ class Lanes:
         """The lane for a call whose prompt has so many `tokens`; None: those that are not `tried` are all in
         a cooldown. Those that it `prefers` come first, where there are some; then those that have room."""
         now_s = self._clock()
+        for one in self.all:
+            if one.health.ejection.active:
+                reconsidered(one.health, [other.health for other in self.all if other is not one])
         ready = [one for one in self.all if one.health not in tried and one.health.cooldown_s() <= 0]
         # a key that rests is better than none
         ready = [one for one in ready if one.place.rests_until_s <= now_s] or ready
@@ -283,74 +284,13 @@ class HealthOfAll(Health):
     def paused_s(self) -> float:
         return min((lane.health.paused_s() for lane in self.lanes), default=0.0)
 
+    def failed_lately(self) -> tuple[int, float]:
+        found = [lane.health.failed_lately() for lane in self.lanes]
+        return min(found, key=lambda one: one[1], default=(0, 0.0))
+
     def cooldown_error(self, name: str) -> ProviderError:
         soonest = min(self.lanes, key=lambda lane: lane.health.cooldown_s(), default=None)
         return super().cooldown_error(name) if soonest is None else soonest.health.cooldown_error(name)
-
-
-class Ways:
-    """How the targets of one configuration are called."""
-
-    __slots__ = ("_clock", "_config", "_health", "_providers", "_turned", "_warm", "known", "places")
-
-    def __init__(
-        self,
-        providers: Mapping[str, Provider],
-        config: CallConfig,
-        clock: Callable[[], float],
-        health: dict[str, Health],
-        turned: Callable[[str, ProviderError | None, float], None],
-    ) -> None:
-        """`health` outlives a configuration. `turned` is told which breaker opens and closes, as `Turned`."""
-        self._providers = providers
-        self._config = config
-        self._clock = clock
-        self._health = health
-        self._turned = turned
-        self._warm = Warm()
-        self.places: Mapping[str, Sequence[Place]] = {}
-        """Of the providers that have more than one address or key."""
-        self.known: dict[str, Lane | Lanes] = {}
-        """By the name of the target."""
-
-    def open(self, target: Target) -> Lane | Lanes:
-        """The lane of a target that is not known yet, or its lanes."""
-        if len(self.known) >= HEALTHS_MAX:
-            self.known.popitem()
-        places, name = self.places.get(target.provider), target.name
-        if places is None:
-            place = Place(self._providers[target.provider])
-            way: Lane | Lanes = Lane(place, self._health_of(name, name))
-        else:
-            way = Lanes(
-                name,
-                places,
-                lambda place: self._health_of(f"{name}\n{place.identity}", f"{name} ({place.label})"),
-                self._health_of_all(name),
-                self._warm,
-                self._clock,
-            )
-        self.known[name] = way
-        return way
-
-    def _health_of(self, key: str, name: str) -> Health:
-        found = self._health.get(key)
-        if found is None or isinstance(found, HealthOfAll):
-            found = Health(self._config, self._clock, partial(self._turned, name))
-            self._remember(key, found)
-        return found
-
-    def _health_of_all(self, name: str) -> "HealthOfAll":
-        found = self._health.get(name)
-        if not isinstance(found, HealthOfAll):
-            found = HealthOfAll(self._config, self._clock)
-            self._remember(name, found)
-        return found
-
-    def _remember(self, key: str, health: Health) -> None:
-        if len(self._health) >= HEALTHS_MAX:
-            self._health.popitem()  # the newest: those that are configured were there before it
-        self._health[key] = health
 
 
 def affinity_of(request: Request, homes: int) -> Affinity | None:

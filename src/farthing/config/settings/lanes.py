@@ -1,17 +1,12 @@
 """The addresses and keys of a provider, one object for each pair of them."""
 
 from collections import Counter
-from collections.abc import Callable
-from hashlib import blake2b
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from farthing.config import AnyProviderConfig, ReplicaConfig, Secret
-from farthing.models.lanes import Place
-from farthing.protocols import Provider
-from farthing.types import replace
-
-IDENTITY_BYTES = 12
+from farthing.config.settings.gateway import AnyProviderConfig, ReplicaConfig
+from farthing.config.settings.secret import Secret
 
 
 class LaneConfig(Struct, frozen=True, kw_only=True):
@@ -51,41 +46,13 @@ def lanes_of(name: str, provider: AnyProviderConfig) -> tuple[LaneConfig, ...]:
     )
 
 
-def open_places(
-    lanes: tuple[LaneConfig, ...], build: Callable[[AnyProviderConfig, str], Provider]
-) -> tuple[Place, ...]:
-    """A provider's object for each of its lanes. `build` makes one from its configuration and account.
-
-    Raises:
-        ConfigError: as `build`.
-    """
-    return tuple(
-        Place(
-            build(lane.config, lane.account),
-            label=lane.label,
-            address=lane.config.base_url,
-            account=lane.account,
-            region=lane.region,
-            identity=_identity(lane.config),
-        )
-        for lane in lanes
-    )
-
-
 def _labels(replicas: tuple[ReplicaConfig, ...]) -> list[str]:
     """`replica NAME`: by its name, else its region where no other is there, else its number; the provider's
     own address is the first."""
-    regions = Counter(one.region for one in replicas if not one.name)
-    return [
-        f"replica {one.name or (one.region if regions[one.region] == 1 else '') or number}"
-        for number, one in enumerate(replicas, 2)
-    ]
+    count = Counter(one.name or one.region for one in replicas)
+    wanted = [one.name or (one.region if count[one.region] == 1 else "") for one in replicas]
+    return [f"replica {name or number}" for number, name in enumerate(wanted, 2)]
 
 
 def _key_label(key: Secret | None, keys: list[Secret | None], numbers: dict[str, int]) -> str:
     return f"key {numbers[key.value]}" if key is not None and len(keys) > 1 else ""
-
-
-def _identity(config: AnyProviderConfig) -> str:
-    key = "" if config.api_key is None else config.api_key.value
-    return blake2b(f"{config.base_url}\0{key}".encode(), digest_size=IDENTITY_BYTES).hexdigest()
