@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter, deque
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import StartGateway
@@ -23,6 +24,11 @@ base_url = "{a}"
 [[providers.places.replicas]]
 base_url = "{b}"
 region = "eu-1"
+[providers.accounts]
+kind = "responses"
+base_url = "{a}"
+api_keys = ["${{KEY_A}}", "${{KEY_B}}"]
+separate_accounts = true
 [tiers.slow]
 targets = ["places/slow"]
 hedge_after_ms = 200
@@ -157,6 +163,35 @@ def hedge_is_allowed(gateway: Running, limited: Limited, stream: bool) -> bool:
     if hedged:
         assert time.monotonic() - began_s < 20.0
     return hedged
+
+
+@pytest.mark.parametrize("path", ["responses", "chat/completions"])
+def test_what_one_account_has_encrypted_goes_back_to_it(
+    gateway: Running, upstream: FaultProvider, path: str
+) -> None:
+    used: set[str] = set()
+    for conversation in range(8):
+        before = len(upstream.calls)
+        model = "accounts/reasoning=one two"
+        said: list[Any] = [{"role": "user", "content": f"think {conversation}"}]
+        for _ in range(3):
+            if path == "responses":
+                body = {"model": model, "input": said, "include": ["reasoning.encrypted_content"]}
+                reply = gateway.post("/v1/responses", {**body, "reasoning": {"effort": "high"}})
+                assert reply.status == 200, reply.body
+                said += reply.json["output"]
+            else:
+                reply = gateway.chat(model=model, messages=said, reasoning_effort="high")
+                assert reply.status == 200, reply.body
+                said.append(reply.json["choices"][0]["message"])
+            assert not gateway.receipt_of(reply).attempts[0].left_out
+            said.append({"role": "user", "content": "go on"})
+        calls = upstream.calls[before:]
+        assert b"encrypted_content" in calls[-1].body.partition(b'"include"')[0] + calls[-1].body[-2000:]
+        keys = {call.headers["authorization"] for call in calls}
+        assert len(calls) == 3 and len(keys) == 1, "one account has all of a conversation"
+        used |= keys
+    assert len(used) == 2, "conversations are divided among both"
 
 
 def test_check_shows_keys_by_their_variables(tmp_path: Path) -> None:

@@ -258,8 +258,8 @@ class Lanes:
         second = (first + 1 + int(rand() * (count - 1))) % count
         one, other = ready[first], ready[second]
         took_s, other_s = _took_s(one, now_s), _took_s(other, now_s)
-        if took_s is None or other_s is None:
-            took_s = other_s = 1.0  # of one nothing is known: it is taken to be as fast
+        if took_s is None or other_s is None or one.place.address == other.place.address:
+            took_s = other_s = 1.0  # what differs at one address is chance, and what is unknown is no slower
         wait_s = (one.in_flight + 1) * took_s * (1 + JITTER * rand())
         return one if wait_s <= (other.in_flight + 1) * other_s * (1 + JITTER * rand()) else other
 
