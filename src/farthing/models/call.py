@@ -105,7 +105,6 @@ class CallResult:
         "held_ms",
         "held_nusd",
         "lane",
-        "provider",
         "reply",
         "returned",
         "spent",
@@ -114,8 +113,8 @@ class CallResult:
         "together",
     )
 
-    provider: Provider
-    """The object of its lane; there once the call is made."""
+    lane: Lane
+    """Which was called; not set where the answer came in a batch."""
 
     def __init__(
         self, target: Target, attempt: Attempt, health: Health, capped_by: str | None = None
@@ -127,8 +126,6 @@ class CallResult:
         """The limit of the endpoint that set its output cap; None when none did."""
         self.credentials: int | None = None
         """The number of those it was made with; None: a fixed key, or none yet."""
-        self.lane: Lane | None = None
-        """None: the answer came in a batch."""
         self.reply: Reply | None = None
         self.stream: Stream | None = None
         self.ended_s: float | None = None
@@ -197,6 +194,7 @@ class Caller:
         """When we last warned that a provider refuses our key."""
         self._fallbacks = Tally(FALLBACK_TOLD_EVERY_S, clock)
         self._ways = Ways(providers, config, clock, health, _tell_of_breaker)
+        self._known = self._ways.known
         self.times = lengths is not None
         for known in health.values():
             known.reconfigure(config)
@@ -212,7 +210,7 @@ class Caller:
         self.times = self.times or bool(places)
 
     def _way(self, target: Target) -> Lane | Lanes:
-        return self._ways.known.get(target.name) or self._ways.open(target)
+        return self._known.get(target.name) or self._ways.open(target)
 
     def _ready(
         self, call: CallRequest, targets: Sequence[Target], place: int, failed: Sequence[Failed]
@@ -220,7 +218,7 @@ class Caller:
         """The lane for the first call of a target; None: it is in a cooldown, has failed already, or is left
         for now."""
         target = targets[place]
-        way = self._way(target)
+        way = self._known.get(target.name) or self._ways.open(target)
         if isinstance(way, Lanes):
             return self._picked(call, targets, place, way, failed)
         if failed and any(one.target.name == target.name for one in failed):
@@ -298,8 +296,10 @@ class Caller:
             again = False
             while lane is not None:
                 try:
-                    others = call.otherwise == "escalated" or self._others(call, targets, place, lane)
-                    mine = len(attempts)
+                    alone = len(targets) == 1 and lane.among is None
+                    others = call.otherwise == "escalated" or (
+                        not alone and self._others(call, targets, place, lane)
+                    )
                     result = await (
                         self._hedged(call, route, place, lane, failed, others=others)
                         if self.hedges and not again
@@ -315,7 +315,7 @@ class Caller:
                         call.receipt.skipped[target.name] = error.code
                         break
                     left, health = attempts_max - len(attempts), lane.health
-                    once_more = not again and _at_once(error, attempts[mine]) and left > 0
+                    once_more = not again and _at_once(error, _last(attempts)) and left > 0
                     if once_more and health.cooldown_s() <= 0 and health.may_retry():
                         again = True
                     else:
@@ -460,7 +460,7 @@ class Caller:
         """Learn from the duration of a finished answer, once its usage is known. Nothing is learned from an
         answer that broke or waited for its reader; one that was cut counts with the part that came."""
         lengths = self._lengths
-        among = None if result.lane is None else result.lane.among
+        among = result.lane.among
         if lengths is None and among is None:
             return
         attempt = result.attempt
@@ -557,7 +557,7 @@ class Caller:
         """
         attempt, target, health, hold = result.attempt, result.target, result.health, call.hold
         error.target = target.name
-        provider = result.provider
+        provider = result.lane.provider
         self._unsay(error, attempt, provider.redact)
         if provider.credentials is not None and isinstance(error, KeyRejected):
             renews = result.credentials is not None and provider.credentials.refused(result.credentials)
@@ -650,7 +650,7 @@ class Caller:
 
     async def _send(self, result: CallResult, call: CallRequest, prompt: Prompt, others: bool) -> None:
         target = result.target
-        provider = result.provider
+        provider = result.lane.provider
         limits = self._limits[target.provider]
         left_s = call.hold.left_s
         within_s = _within_s(limits, prompt.stream, left_s, others)
@@ -713,7 +713,7 @@ class Caller:
             ProviderError: a part failed, so that there is no answer.
         """
         target, attempt, request = result.target, result.attempt, call.request
-        provider, limits = result.provider, self._limits[target.provider]
+        provider, limits = result.lane.provider, self._limits[target.provider]
         parts = in_parts(prompt.body, provider.capabilities.inputs_max)
         if len(parts) == 1:
             return False
@@ -757,12 +757,12 @@ class Caller:
             error.returned = redact.text(lines).encode("latin-1")
             attempt.upstream_id = redact.text(upstream_id)
 
-    def _tell_of_key(self, target: Target, error: ProviderError, lane: Lane | None) -> None:
+    def _tell_of_key(self, target: Target, error: ProviderError, lane: Lane) -> None:
         """Log that a provider rejected its key. Otherwise nobody might notice, since another target answers
         or the client sees only part of the reason."""
         if not isinstance(error, KeyRejected) or error.renewed:
             return
-        label = "" if lane is None else lane.label
+        label = lane.label
         if self._tells.again(f"{target.provider} {label}" if label else target.provider):
             said = f"; its code is {error.told}" if error.told else ""
             rests = "; the others are used meanwhile" if label else ""
@@ -854,6 +854,11 @@ def failure_of(target: Target, error: ProviderError, lane: Lane) -> Failed:
     return Failed(target, error, None if lane.among is None else lane.health)
 
 
+def _last(attempts: Sequence[Attempt]) -> Attempt:
+    """The newest that is not beside another."""
+    return next(one for one in reversed(attempts) if not one.hedge)
+
+
 def tried_in(failed: Sequence[Failed]) -> set[Health]:
     """The health of each lane that has failed and has others beside it."""
     return {one.health for one in failed if one.health is not None}
@@ -874,7 +879,7 @@ def _begun(
     receipt.attempts.append(attempt)
     receipt.calls += 1
     result = CallResult(target, attempt, lane.health, prompt.capped_by)
-    result.lane, result.provider = lane, lane.provider
+    result.lane = lane
     limits = lane.health.limits
     result.together = limits.begin(prompt.input_tokens)
     result.begun = limits.begun
