@@ -35,6 +35,7 @@ from farthing.models.pricing.catalogue import Catalogue, price_on
 from farthing.types import Attempt, Receipt, Semantics, Signal, Usage
 
 ENV = {name: "sk-example" for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_OPENAI_API_KEY")}
+ENV |= {"OPENAI_KEY_A": "sk-example-a", "OPENAI_KEY_B": "sk-example-b"}
 GATEWAY = """
 [providers.faults]
 base_url = "{base_url}"
