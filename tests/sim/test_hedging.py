@@ -180,6 +180,26 @@ def test_it_is_not_made_where_the_contract_cannot_hold_the_worst_case_twice(
     run(monkeypatch, config("hedge_after_ms = 500", usd), lambda call: Plan(first_s=2.0), main)
 
 
+def test_what_was_held_for_the_one_that_lost_is_free_while_the_other_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main(world: World) -> None:
+        loop = asyncio.get_running_loop()
+        asking = loop.create_task(world.ask("s", stream=True, max_tokens=1_000))
+        held: list[int] = []
+        for _ in range(3):
+            await asyncio.sleep(0.4)
+            held.append(held_nusd(world))
+        assert held[1] > 1.9 * held[0] > 0, "both are held for"
+        assert held[2] < 1.1 * held[0], "one has begun to answer"
+        assert (await asking).status == 200 and held_nusd(world) == 0
+
+    def serve(call: Call) -> Plan:
+        return Plan(first_s=5.0) if call.address == P else Plan(first_s=0.5, total_s=5.0)
+
+    run(monkeypatch, config("hedge_after_ms = 500"), serve, main)
+
+
 class Steps(virtual.VirtualLoop):
     """Calls `at` once, in its round of that number."""
 
