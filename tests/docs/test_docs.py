@@ -31,6 +31,8 @@ from farthing.guarantees.monitor.semantic_cache import SequentialBound
 from farthing.ledger.gauges import ABOUT, UNTOLD
 from farthing.ledger.metrics import RENAMED, Metrics
 from farthing.models import call as calls
+from farthing.models.outliers import FAILED_MIN, FAILED_SHARE, PROBE_S
+from farthing.models.outliers import GOOD_MIN as EJECTED_GOOD_MIN
 from farthing.models.pricing.catalogue import Catalogue, price_on
 from farthing.types import Attempt, Receipt, Semantics, Signal, Usage
 
@@ -472,6 +474,8 @@ def test_the_numbers_of_retry_pause_and_breaker_are_those_of_the_defaults() -> N
     assert f"`call.breaker_window_s` ({call.breaker_window_s:g} s)" in text
     assert f"`call.breaker_open_s` ({call.breaker_open_s:g} s)" in text
     assert f"{call.retry_share_max:.0%}".replace("%", " %") in text
+    assert f"At least {FAILED_MIN}, and a fifth".replace("At", "at") in text and FAILED_SHARE == 0.2
+    assert f"One request in {PROBE_S:g} s tries it. It is back after {EJECTED_GOOD_MIN} good" in text
     assert f"`brain.timeout_s` ({config.BrainConfig().timeout_s * 1000:.0f} ms)" in text
 
 

@@ -108,6 +108,7 @@ level = "debug"
 attempts_max = 2
 retry_wait_s_max = 0.05
 breaker_calls = 1_000
+adaptive = false
 [admin]
 port = 0
 key = "${{OPERATOR}}"

@@ -119,6 +119,7 @@ exact = "off"
 [call]
 retry_share_max = 1.0
 breaker_calls = 1000
+adaptive = false
 """
 
 

@@ -224,7 +224,7 @@ class Caller:
         if failed and any(one.target.name == target.name for one in failed):
             return None
         health = way.health
-        minded = health.suspect or not health.limits.free or health.ejection.active
+        minded = health.suspect or not health.limits.free
         if minded and self._config.adaptive and self._is_left(call, targets, place, way):
             return None
         return way if health.cooldown_s() <= 0 else None
@@ -332,8 +332,8 @@ class Caller:
         """Whether a lane that may be called is left all the same, for now: others of the route are much
         better, or it has as much to do as it takes and there is another, or one may wait for it."""
         health = lane.health
-        if health.suspect or health.ejection.active:
-            health.suspect = False
+        if health.suspect:
+            health.suspect = health.ejection.active
             others = [self.health(one) for index, one in enumerate(targets) if index != place]
             if lane.among is not None:
                 others += [one.health for one in lane.among.all if one is not lane]
@@ -343,7 +343,7 @@ class Caller:
                 _tell_of_outlier(targets[place].name, health)
                 return True
         limits = health.limits
-        if limits.free or not limits.is_out(call.prompt.input_tokens):
+        if limits.free or call.hold.left_calls == 0 or not limits.is_out(call.prompt.input_tokens):
             return False
         return call.otherwise == "failed" or self._others(call, targets, place, lane)
 
@@ -672,6 +672,8 @@ class Caller:
             error.returned = result.returned
             raise error
         known = result.health.limits
+        if result.together > known.high and result.begun > known.since:
+            known.high = result.together
         if result.returned or not known.free:
             known.answered(exchange.headers, result.begun, prompt.input_tokens)
         passes = request.operation in PASSING

@@ -119,7 +119,7 @@ class Health:
         self._retries = Lately(slots + 1)
         self._failed = Lately(slots)
         self.suspect = False
-        """It may be an outlier: who knows of other targets looks (`outliers.outlier`)."""
+        """It may be an outlier, or is left out as one: who knows of other targets looks (`outliers`)."""
         self.ejection = Ejection()
         self.limits = Limits(clock)
         """How much it may be sent."""
@@ -132,7 +132,7 @@ class Health:
 
     def cooldown_s(self) -> float:
         """Seconds until the target may be called again; 0: it may be called now."""
-        if self._open_until_s is None and not self._paused_until_s and not self.ejection.active:
+        if self._open_until_s is None and not self._paused_until_s and not self.suspect:
             return 0.0
         now_s = self._clock()
         left_s = self._paused_until_s - now_s
@@ -170,7 +170,7 @@ class Health:
     def begin(self) -> int:
         """Record that a call is about to be made. Returns 0, or the number of the probe of a half-open
         breaker; exactly one of `succeeded`, `failed` and `abandoned` must follow with that number."""
-        if self.ejection.active:
+        if self.suspect and self.ejection.active:
             self.ejection.tried(self._clock())
         if self._open_until_s is None:
             return 0
@@ -195,7 +195,7 @@ class Health:
             self._close()
         if self._failed_in_a_row:
             self._failed_in_a_row = 0
-        if self.ejection.active and not self.ejection.for_time:
+        if self.suspect and self.ejection.active and not self.ejection.for_time:
             self._was_good()
         if self._outcomes:
             self._outcomes.append((self._clock(), True))
@@ -225,6 +225,7 @@ class Health:
 
     def eject(self, *, for_time: bool, share: float = 0.0) -> None:
         """Leave it out, as others are much better; of its calls such a share failed."""
+        self.suspect = True
         self.ejection.begin(self._clock(), for_time=for_time, share=share)
 
     def failed_lately(self) -> tuple[int, float]:
@@ -252,7 +253,7 @@ class Health:
                 pause_s = 0.0 if crowded else PAUSE_S
             pauses_until_s = now_s + min(pause_s, self._config.pause_s_max)
             self._paused_until_s = max(self._paused_until_s, pauses_until_s)
-            if error.retry_after_s is not None:
+            if error.retry_after_s is not None and isinstance(error, ProviderBusy):
                 self._asked_until_s = max(self._asked_until_s, pauses_until_s)
         own = error.upstream_status == 500 and request != 0
         if isinstance(error, ProviderBusy | ProviderRejected) or (own and request in self._culprits):

@@ -9,7 +9,9 @@ curve (RFC 9438, CUBIC): four fifths of it at once, back to it within seconds, a
     in flight   now * 0.8 ... most ... most + 1 ...          limit(t) = most + 0.4 * (t - K)^3
 
 Beyond `most` it goes only after ten good answers, so that what feels out the limit is refused at most once in
-eleven calls. Where no refusal comes the limit is forgotten.
+eleven calls; a refusal that comes no sooner only says where the limit is, and cuts nothing. No cut goes below
+four fifths of the most that went well since the last one, and while nothing goes well none is made: who
+refuses everything does so for another reason. Where no refusal comes the limit is forgotten.
 
 **Answers that begin later the more are under way** (streams; three times as long as at its best, and a second
 more). The same curve, but softer: it sends requests elsewhere and never makes one wait, as that would help
@@ -27,6 +29,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from math import ceil, floor
 
 from farthing.models.rate_headers import Allowance, allowances, tells
 
@@ -36,7 +39,7 @@ GOOD_MIN = 10
 UNSEEN_S = 60.0
 """A limit about which nothing was heard for so long is forgotten."""
 LOOK_EVERY_S = 0.05
-"""Between two looks at headers that say that there is enough."""
+"""Between two looks at headers that say that there is enough, and at who may go on."""
 PACE_S_MAX = 2.0
 """The longest pause before a call that headers say would be refused: they may be wrong."""
 LIES_MAX = 3
@@ -44,7 +47,7 @@ LIES_MAX = 3
 DISBELIEVED_S = 600.0
 QUEUE_MAX = 1_000
 WINDOW_S = 10.0
-WINDOW_ANSWERS_MIN = 8
+WINDOW_ANSWERS_MIN = 12
 WINDOWS = 12
 SLOW = 3.0
 """Times as long as at its best, and `SLOW_S` more, is slow."""
@@ -56,7 +59,7 @@ MORE = 1.5
 class Latency:
     """How soon streams begin, in windows of time. The best of two minutes is what a target can do."""
 
-    __slots__ = ("_answers", "_began", "_ends_s", "_in_flight", "_windows", "slow")
+    __slots__ = ("_answers", "_began", "_ends_s", "_in_flight", "_windows", "slow", "slower_s")
 
     def __init__(self) -> None:
         self._windows: deque[tuple[float, float]] = deque(maxlen=WINDOWS)
@@ -67,6 +70,8 @@ class Latency:
         self._ends_s = 0.0
         self.slow = False
         """It was slow in the last window, and not for what we sent it."""
+        self.slower_s = 0.0
+        """By how much, then."""
 
     @property
     def last_s(self) -> float | None:
@@ -95,7 +100,7 @@ class Latency:
                 if together >= alone * MORE:
                     crowded = together
                 else:
-                    self.slow = True
+                    self.slow, self.slower_s = True, mean_s - best_s
         self._windows.append((mean_s, together))
         return crowded
 
@@ -109,9 +114,10 @@ class Limits:
     """What one target may be sent now, of all that is counted together: a target's calls today."""
 
     __slots__ = (
-        "_allowances", "_clock", "_curve_s", "_cut_s", "_disbelieved_until_s", "_good", "_left_s", "_lies",
-        "_looked_s", "_most", "_pacing", "_period_s", "_rand", "_soft", "_told_begun", "_unit_s", "_waiting",
-        "_wall_clock", "_woken", "begun", "free", "in_flight", "latency",
+        "_allowances", "_armed", "_clock", "_curve_s", "_cut_s", "_disbelieved_until_s", "_good", "_least",
+        "_left_s", "_lies", "_looked_s", "_most", "_pacing", "_period_s", "_rand", "_soft", "_told_begun",
+        "_unit_s", "_waiting", "_wall_clock", "_woken", "begun", "free", "high", "in_flight", "latency",
+        "since",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +134,12 @@ class Limits:
         """Nothing limits it: `may_begin` need not be asked."""
         self.in_flight = 0
         self.begun = 0
+        self.high = 0
+        """The most that were under way when one of them began that went well; since the last cut."""
+        self.since = 0
+        """`begun` at that cut: of calls that began before, nothing counts."""
+        self._least = 0.0
+        """No cut goes below this share of what went well before it."""
         self.latency = Latency()
         self._most: float | None = None
         """The most that went well together; None: nothing limits how many."""
@@ -148,6 +160,7 @@ class Limits:
         self._lies = 0
         self._disbelieved_until_s = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._armed = False
         self._woken = 0
         """Those who may go on and have not yet."""
         self._left_s = 0.0
@@ -197,12 +210,17 @@ class Limits:
             return False
         now_s = self._clock()
         limit = None if self._soft else self._limit(now_s)
-        again = began_s <= self._cut_s and not self._soft
-        beyond = limit is not None and together > limit + 1.0
-        if again and self._most is not None:  # another of those that went up together
-            self._most = max(1.0, min(self._most, together - 1.0))
-        elif not beyond:  # else it was let in beyond the limit
-            self._cut(together - 1.0, now_s, soft=False)
+        if limit is not None and began_s <= self._cut_s:  # another of those that went up together
+            self._most = max(1.0, self._least, min(self._most or 1.0, together - 1.0))
+        elif limit is None or self.high:
+            if limit is None or together <= limit:  # else it was let in beyond the limit
+                found_out = limit is not None and self._good >= GOOD_MIN
+                self._least = float(ceil(CUT * self.high))
+                self._cut(max(together - 1.0, self._least), now_s, soft=False)
+                if found_out:
+                    self._curve_s = now_s - self._back() * self._unit_s
+        else:  # nothing went well since: it refuses for another reason, and how many there are is none
+            self._cut(self._most or 1.0, now_s, soft=False)
         return True
 
     # -- who may begin -----------------------------------------------------------------------------------
@@ -240,6 +258,7 @@ class Limits:
         if not self._waiting:
             self._left_s = self._clock()
         self._waiting.append(waiter)
+        self._arm()
         try:
             async with asyncio.timeout(within_s):
                 await waiter
@@ -262,6 +281,9 @@ class Limits:
             period_s = now_s - self._left_s
             self._period_s += (period_s - self._period_s) * (0.2 if self._period_s else 1.0)
         self._left_s = now_s
+        self._let_go(now_s)
+
+    def _let_go(self, now_s: float) -> None:
         self._forget(now_s)
         while self._waiting and not self._is_full(now_s):
             waiter = self._waiting.popleft()
@@ -271,6 +293,17 @@ class Limits:
         if not self._waiting:
             self._period_s = 0.0
 
+    def _arm(self) -> None:
+        """Look again soon: the limit grows with time, and one that was let go may have gone away."""
+        if not self._armed and self._waiting:
+            self._armed = True
+            asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+
+    def _look(self) -> None:
+        self._armed = False
+        self._let_go(self._clock())
+        self._arm()
+
     # -- how many at once ----------------------------------------------------------------------------------
 
     def _limit(self, now_s: float) -> float | None:
@@ -279,13 +312,19 @@ class Limits:
         if most is None:
             return None
         passed = (now_s - self._curve_s) / self._unit_s
-        back: float = (most * (1.0 - CUT) / GROWTH) ** (1 / 3)
+        back = self._back()
         earned = self._good // GOOD_MIN
         if passed > back and not earned:  # it stays there until enough went well
             self._curve_s = now_s - back * self._unit_s
             passed = back
-        limit: float = most + GROWTH * (passed - back) ** 3
-        return max(1.0, min(limit, most + earned * max(1.0, most / 16)))
+        if passed <= back:
+            return max(1.0, min(most, float(ceil(most + GROWTH * (passed - back) ** 3))))
+        return floor(most) + min(float(floor(GROWTH * (passed - back) ** 3)), earned * max(1.0, most / 2))
+
+    def _back(self) -> float:
+        """Seconds, in units of the curve, until it is back where it was cut."""
+        found: float = ((self._most or 0.0) * (1.0 - CUT) / GROWTH) ** (1 / 3)
+        return found
 
     def _is_full(self, now_s: float) -> bool:
         limit = self._limit(now_s)
@@ -296,7 +335,8 @@ class Limits:
         self._soft = soft
         self._cut_s = self._curve_s = now_s
         self._unit_s = 0.9 + 0.2 * self._rand()  # several gateways before one provider do not grow as one
-        self._good = 0
+        self._good = self.high = 0
+        self.since = self.begun
         self.free = False
 
     def _forget(self, now_s: float) -> None:

@@ -22,6 +22,8 @@ FAILED_MIN = 5
 FAILED_SHARE = 0.2
 BETTER = 0.5
 """The share of its failures that another target may have to be taken for a better one."""
+UNKNOWN_S = 5.0
+"""By so much later its streams must begin for a target to be tried of whose time nothing is known."""
 PROBE_S = 2.0
 GOOD_MIN, GOOD_MAX = 2, 8
 AGAIN_WITHIN_S = 60.0
@@ -119,7 +121,9 @@ def outlier(one: "Health", others: Sequence["Health"]) -> bool:
     if not latency.slow or mine_s is None:
         return False
     times = [other.limits.latency.last_s for other in usable]
-    if any(time_s is None or time_s <= mine_s * BETTER for time_s in times):
+    known = [time_s for time_s in times if time_s is not None]
+    unknown_may = len(known) < len(times) and latency.slower_s >= UNKNOWN_S
+    if unknown_may or any(time_s <= mine_s * BETTER for time_s in known):
         latency.slow = False  # until it is found to be so again
         one.eject(for_time=True)
         return True

@@ -45,7 +45,7 @@ def test_a_refusal_cuts_to_four_fifths_and_those_of_the_same_moment_cut_no_furth
         one.refused(together, began_s - 0.1)
     while one.in_flight:
         one.leave()
-    for room in range(6):  # four fifths of the eight that the lowest refusal left
+    for room in range(7):  # four fifths of the eight that the lowest refusal left, rounded up
         assert not one.is_out(10), room
         one.begin(10)
     assert one.is_out(10)
@@ -97,6 +97,25 @@ def test_those_who_wait_go_on_in_order_as_others_leave_and_one_that_gives_up_is_
                 one.leave()
                 await asyncio.sleep(0.01)
             assert "".join(gone) == expected
+
+    virtual.run(main())
+
+
+def test_one_that_was_let_go_and_left_makes_room_for_the_next() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        one = limits(loop.time)
+        for _ in range(2):
+            one.begin(10)
+        one.refused(2, loop.time() + 1)
+        waiting = [asyncio.create_task(one.turn(10, 100.0)) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        one.leave()
+        one.leave()
+        waiting[0].cancel()  # in the moment in which it may go on
+        began_s = loop.time()
+        await waiting[1]
+        assert loop.time() - began_s < 1.0
 
     virtual.run(main())
 
@@ -155,6 +174,19 @@ def test_streams_that_begin_later_for_no_reason_of_ours_make_an_outlier() -> Non
         slow.began(0.6, 1)
         clock.now_s += PROBE_S
     assert not slow.ejection.active
+
+
+@pytest.mark.parametrize(("first_s", "left"), [(4.0, False), (9.0, True)])
+def test_one_of_which_nothing_is_known_is_tried_only_where_much_is_to_be_won(
+    first_s: float, left: bool
+) -> None:
+    clock = Clock()
+    slow, unknown = (Health(CallConfig(), clock) for _ in range(2))
+    for seconds in (0.5, 0.5, first_s):
+        clock.now_s += WINDOW_S + 0.1
+        for _ in range(WINDOW_ANSWERS_MIN):
+            slow.began(seconds, 4)
+    assert outlier(slow, [unknown]) is left
 
 
 def test_where_the_other_is_as_slow_it_is_used_on() -> None:
