@@ -24,6 +24,7 @@ OF_ANOTHER_KIND = {
 
 NEW: "Leaves" = {
     ("guard", "plugins"): [],
+    ("call", "adaptive"): True,
     ("responses", "response_bytes_max"): 33_554_432,
     ("responses", "tenant_share"): 0.5,
     ("responses", "ttl_s"): 2_592_000.0,
@@ -95,6 +96,7 @@ def test_a_file_of_the_last_release_means_what_it_meant(name: str) -> None:
     new |= {("endpoints", name, "store_responses"): False for name in read.endpoints}
     for table, names in (("endpoints", read.endpoints), ("tiers", read.tiers)):
         new |= {(table, name, key): None for name in names for key in ("hedge", "hedge_after_ms")}
+    new |= {("tiers", name, "fallback"): None for name in read.tiers}
     new |= {("providers", name, "drop"): ["temperature", "top_p", "top_k"] for name in read.providers}
     new |= {("providers", name, key): value for name in read.providers for key, value in NEW_KEYS.items()}
     new |= {("providers", name, "responses"): None for name in read.providers}
