@@ -739,6 +739,10 @@ class Signal(Struct, frozen=True, kw_only=True, array_like=True):
 # -- the receipt ------------------------------------------------------------------------------------
 
 
+HEDGE_LOST: Final = "hedge_lost"
+"""The error of an attempt that was dropped because the one beside it had begun to answer."""
+
+
 PromptCacheResult = Literal[
     "read", "first", "short", "unmarked", "changed", "model", "key", "idle", "untold", "evicted"
 ]
@@ -795,6 +799,11 @@ class Attempt(Struct, kw_only=True, array_like=True):
     """Fields of the request that its provider has no word for and may leave out, as `seed, store`."""
     prompt_cache: PromptCacheUse | None = None
     """None: not measured, as of a prompt too short to be cached, or by an older version."""
+    lane: str = ""
+    """Which of its provider's addresses and keys was called, as `key 2` or `replica eu-1`; empty: it has no
+    others."""
+    hedge: bool = False
+    """It was made beside the one before it, which was slow to begin."""
 
 
 class Receipt(Struct, kw_only=True, array_like=True):

@@ -42,9 +42,11 @@ NAMES = (
     "AZURE_OPENAI_API_KEY",
     "AZURE_CLIENT_SECRET",
     "GEMINI_API_KEY",
+    "OPENAI_KEY_A",
+    "OPENAI_KEY_B",
     "AWS_BEARER_TOKEN_BEDROCK",
 )
-ENV = dict.fromkeys(NAMES, "sk-example")
+ENV = {name: f"sk-example-{name[-5:].lower()}" if "KEY_" in name else "sk-example" for name in NAMES}
 GATEWAY = """
 [providers.faults]
 base_url = "{base_url}"
@@ -379,6 +381,8 @@ def exposition() -> str:
     receipt.usage = Usage(input_tokens=1, output_tokens=1)
     attempt = Attempt(target="a/b", tier="cheap", started_ms=0.0, cost_nusd=2_000, reckoned_nusd=1_000)
     receipt.attempts.append(attempt)
+    hedge = Attempt(target="a/b", tier="cheap", started_ms=0.0, error="hedge_lost", lane="key 2", hedge=True)
+    receipt.attempts.append(hedge)
     receipt.skipped["classify"] = "ValueError"
     receipt.ttft_ms = 1.0
     metrics.observe(receipt)

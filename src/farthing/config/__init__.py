@@ -74,6 +74,7 @@ from farthing.config.settings.gateway import (
     PrecomputeConfig,
     ProviderConfig,
     RemoteEmbedderConfig,
+    ReplicaConfig,
     ReportConfig,
     ResponsesConfig,
     ResponsesProviderConfig,
@@ -95,6 +96,7 @@ from farthing.config.settings.gateway import (
     proof_of,
     state_dir,
 )
+from farthing.config.settings.lanes import LaneConfig, lanes_of
 from farthing.config.settings.options import Options
 from farthing.config.settings.prices import PriceConfig, TierPriceConfig, TokenPriceConfig
 from farthing.config.settings.quality import (
@@ -153,6 +155,7 @@ __all__ = [
     "JobsConfig",
     "JudgeCheckConfig",
     "KeyConfig",
+    "LaneConfig",
     "LearnedRouteConfig",
     "LedgerConfig",
     "LlmRouteConfig",
@@ -176,6 +179,7 @@ __all__ = [
     "QualityConfig",
     "RegexCheckConfig",
     "RemoteEmbedderConfig",
+    "ReplicaConfig",
     "ReportConfig",
     "ResponsesConfig",
     "ResponsesProviderConfig",
@@ -208,6 +212,7 @@ __all__ = [
     "fault_of_base_url",
     "fault_of_name",
     "key_digest",
+    "lanes_of",
     "load",
     "loads",
     "loopback",

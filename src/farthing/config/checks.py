@@ -23,7 +23,9 @@ from farthing.config.settings.gateway import (
     PluginRouteConfig,
     ProviderConfig,
     RemoteEmbedderConfig,
+    ReplicaConfig,
     RulesRouteConfig,
+    TierConfig,
     proof_of,
 )
 from farthing.config.settings.prices import PRICES, price_faults
@@ -183,18 +185,27 @@ class Checks:
                     (*here, "batch"),
                     'only a provider of kind "openai" has batches that are used; remove it',
                 )
-            if provider.auth == "none" and provider.api_key is not None:
-                yield (*here, "api_key"), 'would never be sent with auth = "none"; remove one of the two'
-            if provider.auth in FETCHED and provider.api_key is not None:
-                yield (
-                    (*here, "api_key"),
-                    f'would never be sent with auth = "{provider.auth}"; remove one of the two',
-                )
+            for key in ("api_key", "api_keys"):
+                if provider.auth in ("none", *FETCHED) and getattr(provider, key):
+                    yield (
+                        (*here, key),
+                        f'would never be sent with auth = "{provider.auth}"; remove one of the two',
+                    )
             for table in FETCHED:
                 if getattr(provider, table, None) is not None and proof_of(provider) != table:
                     yield (*here, table), f'is not used without auth = "{table}"; write that beside it'
             yield from self._headers(provider, (*here, "headers"))
             yield from providers.faults_of(provider, here)
+            for index, one in enumerate(provider.replicas):
+                yield from self._replica(one, (*here, "replicas", index))
+
+    def _replica(self, replica: ReplicaConfig, here: Where) -> Faults:
+        fault = fault_of_base_url(replica.base_url)
+        if fault:
+            yield (*here, "base_url"), fault
+        for key, text in (("name", replica.name), ("region", replica.region)):
+            if text and not _NAME.fullmatch(text):
+                yield (*here, key), "expected letters, digits, dots, dashes and underscores, at most 64"
 
     def _headers(self, provider: ProviderConfig, here: Where) -> Faults:
         for name, text in provider.headers.items():
@@ -205,8 +216,16 @@ class Checks:
             ):
                 yield (*here, name), "not a header that can be sent"
 
+    def _hedges(self, table: TierConfig | EndpointConfig, here: Where) -> Faults:
+        if table.hedge is not None and table.hedge_after_ms is not None:
+            yield (
+                (*here, "hedge_after_ms"),
+                f"hedge = {quoted(table.hedge)} says when already; remove one of the two",
+            )
+
     def _tiers(self) -> Faults:
         for name, tier in self.config.tiers.items():
+            yield from self._hedges(tier, ("tiers", name))
             here = ("tiers", name, "targets")
             if name == "none":
                 yield ("tiers", name), 'the tier "none" answers without a model; see [[answers]]'
@@ -318,6 +337,7 @@ class Checks:
         for name, endpoint in self.config.endpoints.items():
             here = ("endpoints", name)
             yield from self._tier(endpoint.tier, (*here, "tier"))
+            yield from self._hedges(endpoint, here)
             yield from self._allowed(endpoint, here)
             if endpoint.tiers is not None and endpoint.tier not in (None, *endpoint.tiers):
                 yield (*here, "tier"), f"{quoted(endpoint.tier)} is not among the tiers that may be used here"

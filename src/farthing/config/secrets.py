@@ -27,8 +27,8 @@ def secrets_of(config: Config, env: Mapping[str, str]) -> tuple[list[str], list[
     if config.admin.key is not None:
         found.append(config.admin.key.value)
     for provider in config.providers.values():
-        if provider.api_key is not None:
-            found.append(provider.api_key.value)
+        keys = [provider.api_key, *provider.api_keys, *(one.api_key for one in provider.replicas)]
+        found += [key.value for key in keys if key is not None]
         found += _nested(provider)
         found += (text for name, text in provider.headers.items() if _OF_A_SECRET.search(name))
         if provider.proxy is not None and provider.proxy.value.lower() != NO_PROXY:

@@ -9,6 +9,7 @@ from farthing.config.settings.gateway import (
     Config,
     EndpointSemanticConfig,
     OpenAIProviderConfig,
+    TierConfig,
 )
 from farthing.config.settings.quality import QualityConfig
 from farthing.config.show import render
@@ -22,7 +23,8 @@ def policy_version(config: Config) -> str:
 
 def answers_version(config: Config) -> str:
     """Like `policy_version`, for what can change an answer: a port, a log level, a key, the terms of the
-    semantic cache, evaluation, what is stored for clients or the use of batches never empty a cache."""
+    semantic cache, evaluation, what is stored for clients, the use of batches, further keys and replicas, and
+    hedging never empty a cache."""
     endpoints = {
         name: msgspec.structs.replace(
             endpoint,
@@ -31,16 +33,26 @@ def answers_version(config: Config) -> str:
             store_responses=False,
             models=None,
             tiers=None,
+            hedge=None,
+            hedge_after_ms=None,
         )
         for name, endpoint in config.endpoints.items()
     }
     providers = {
-        name: msgspec.structs.replace(_as_it_answers(provider), batch=False, pass_through=None)
+        name: msgspec.structs.replace(
+            _as_it_answers(provider),
+            batch=False,
+            pass_through=None,
+            api_keys=(),
+            replicas=(),
+            separate_accounts=False,
+        )
         for name, provider in config.providers.items()
     }
+    tiers = {name: TierConfig(targets=tier.targets) for name, tier in config.tiers.items()}
     deciding = Config(
         providers=providers,
-        tiers=config.tiers,
+        tiers=tiers,
         aliases=config.aliases,
         endpoints=endpoints,
         answers=config.answers,

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final, Protocol
 
 from farthing.ledger.gauges import ABOUT, UNTOLD
+from farthing.ledger.lane_metrics import LaneMetrics
 from farthing.ledger.route_metrics import RouteMetrics
 from farthing.ledger.semantic_metrics import SemanticMetrics
 from farthing.ledger.signal_metrics import SignalMetrics
@@ -110,6 +111,7 @@ class Metrics:
         self.semantic = SemanticMetrics()
         self.signals = SignalMetrics()
         self.routing = RouteMetrics()
+        self.lanes = LaneMetrics()
         self.tokens: Watched | None = None
         """How providers' token counts compare with ours; None: nothing is learned of it."""
         self._drift = drift
@@ -154,14 +156,7 @@ class Metrics:
         key = (receipt.endpoint, receipt.tier, receipt.cache, receipt.status // 100)
         count = self._counts.get(key) or self._new_count(*key)
         count.requests += 1
-        for attempt in receipt.attempts:
-            outcome = (attempt.target, attempt.error or "ok")
-            try:
-                self._attempts[outcome] += 1
-            except KeyError:
-                self._new_attempt(*outcome)
-            if attempt.reckoned_nusd is not None:
-                self._count_differing_charge(attempt)
+        self._count_attempts(receipt)
         for step in receipt.skipped:
             _count_new(self._skipped, ("cannot_say" if "/" in step else step, ""))  # a target is no label
         totals = count.totals
@@ -184,6 +179,21 @@ class Metrics:
         baseline_nusd = receipt.baseline_nusd
         if baseline_nusd is not None and baseline_nusd != cost_nusd:
             totals.saved_nusd += baseline_nusd - cost_nusd
+
+    def _count_attempts(self, receipt: Receipt) -> None:
+        attempts = receipt.attempts
+        for attempt in attempts:
+            outcome = (attempt.target, attempt.error or "ok")
+            try:
+                self._attempts[outcome] += 1
+            except KeyError:
+                self._new_attempt(*outcome)
+            if attempt.reckoned_nusd is not None:
+                self._count_differing_charge(attempt)
+            if attempt.lane:
+                self.lanes.called(self._shown(attempt.target), attempt)
+        if len(attempts) > 1:
+            self.lanes.hedged(self._shown(attempts[0].target), receipt)
 
     def _observe_job(self, receipt: Receipt) -> None:
         """A background job is not a client's request, but its calls were made and its cost counts, also
@@ -212,11 +222,14 @@ class Metrics:
             self._counts[key] = _Count(self._totals.setdefault((endpoint, tier), _Totals()))
         return self._counts[key]
 
+    def _shown(self, target: str) -> str:
+        """The label of a target."""
+        return target if self.targets is None or target in self.targets else OTHER
+
     def _new_attempt(self, target: str, outcome: str) -> None:
         """Count an attempt of a new kind, or of an outcome with a detail."""
-        if self.targets is not None and target not in self.targets:
-            target = OTHER
-        _count_new(self._attempts, (target, outcome.partition(":")[0]))  # without the answer's own detail
+        kind = outcome.partition(":")[0]  # without the answer's own detail
+        _count_new(self._attempts, (self._shown(target), kind))
 
     def _count_differing_charge(self, attempt: Attempt) -> None:
         """Count a call whose provider charged something else than our prices give."""
@@ -259,6 +272,7 @@ class Metrics:
             *self.semantic.families(),
             *self.signals.families(),
             *self.routing.families(),
+            *self.lanes.families(),
             *(() if self._drift is None else self._drift.families()),
             *(() if self.tokens is None else self.tokens.families(self.targets)),
         ):

@@ -12,7 +12,6 @@ for the other to meet the endpoint's deadline; if not, giving it up would help n
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Literal
 
 from msgspec import Struct
@@ -40,6 +39,8 @@ from farthing.errors import (
     named,
 )
 from farthing.models.health import Health
+from farthing.models.lanes.pick import Lane, Lanes, Place, affinity_of
+from farthing.models.lanes.ways import Ways
 from farthing.models.outliers import PROBE_S, outlier, reconsidered
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
@@ -85,7 +86,6 @@ CHARS_PER_TOKEN = 4
 FIRST_BYTE_S = 60.0  # until an answer begins, and until a whole one is there, where another target waits
 WHOLE_S = 300.0
 ALONE_S = 600.0  # where none does: what the official SDKs wait
-HEALTHS_MAX = 2_000  # clients may name models nobody configured; what is known of those is bounded
 KEY_TOLD_EVERY_S = 600.0  # between two warnings that a provider refuses our key
 FALLBACK_TOLD_EVERY_S = 10.0
 ESSENTIAL = CHANGES_THE_ANSWER | CHANGES
@@ -107,6 +107,7 @@ class CallResult:
         "health",
         "held_ms",
         "held_nusd",
+        "lane",
         "prompt",
         "reply",
         "returned",
@@ -115,6 +116,9 @@ class CallResult:
         "target",
         "together",
     )
+
+    lane: Lane
+    """Which was called; not set where the answer came in a batch."""
 
     def __init__(
         self, target: Target, attempt: Attempt, health: Health, capped_by: str | None = None
@@ -163,6 +167,8 @@ class CallRequest(Struct, frozen=True, kw_only=True):
 class Caller:
     """Calls the providers of one configuration and tracks the health of their targets."""
 
+    hedges = False
+    """Whether a second call may be made beside one that is slow to begin."""
     times = False
     """Whether anything is learnt of the time that answers take."""
     prompt_caches: PromptCaches | None = None
@@ -195,18 +201,73 @@ class Caller:
         self._tells = Seldom(KEY_TOLD_EVERY_S, clock)
         """When we last warned that a provider refuses our key."""
         self._fallbacks = Tally(FALLBACK_TOLD_EVERY_S, clock)
+        self._ways = Ways(providers, config, clock, health, _tell_of_breaker)
+        self._known = self._ways.known
         self.times = lengths is not None
         for known in health.values():
             known.reconfigure(config)
 
     def health(self, target: Target) -> Health:
-        found = self._health.get(target.name)
-        if found is None:
-            if len(self._health) >= HEALTHS_MAX:
-                self._health.popitem()  # the newest: those that are configured were there before it
-            turned = partial(_tell_of_breaker, target.name)
-            found = self._health[target.name] = Health(self._config, self._clock, turned)
-        return found
+        """The health of a target as a whole, whatever lanes it has."""
+        return self._way(target).health
+
+    def use_lanes(self, places: Mapping[str, Sequence[Place]]) -> None:
+        """Divide the calls of providers with more than one address or key among their `places`. Called before
+        the first call."""
+        self._ways.places = places
+        self.times = self.times or bool(places)
+
+    def _way(self, target: Target) -> Lane | Lanes:
+        return self._known.get(target.name) or self._ways.open(target)
+
+    def _ready(
+        self, call: CallRequest, targets: Sequence[Target], place: int, failed: Sequence[Failed]
+    ) -> Lane | None:
+        """The lane for the first call of a target; None: it is in a cooldown, has failed already, or is left
+        for now."""
+        target = targets[place]
+        way = self._known.get(target.name) or self._ways.open(target)
+        if isinstance(way, Lanes):
+            return self._picked(call, targets, place, way, failed)
+        if failed and any(one.target.name == target.name for one in failed):
+            return None
+        health = way.health
+        minded = health.suspect or not health.limits.free
+        if minded and self._config.adaptive and self._is_left(call, targets, place, way):
+            return None
+        return way if health.cooldown_s() <= 0 else None
+
+    def _picked(
+        self, call: CallRequest, targets: Sequence[Target], place: int, lanes: Lanes, failed: Sequence[Failed]
+    ) -> Lane | None:
+        """As `_ready`, of a target that has several lanes."""
+        target, tokens, tried = targets[place], call.prompt.input_tokens, tried_in(failed)
+        affinity, prefers = affinity_of(call.request, lanes.homes), self._prefers(call, target)
+        lane = lanes.pick(affinity, tokens, tried=tried, prefers=prefers)
+        if lane is None or not self._config.adaptive:
+            return lane
+        if (lane.health.suspect or not lane.health.limits.free) and self._is_left(call, targets, place, lane):
+            ejected = lane.health.ejection.active  # just now: another may do
+            return lanes.pick(affinity, tokens, tried=tried, prefers=prefers) if ejected else None
+        return lane
+
+    def _next_lane(
+        self, call: CallRequest, targets: Sequence[Target], place: int, failed: Sequence[Failed], left: int
+    ) -> Lane | None:
+        """Another lane of a target that has just failed, which may be called although it has; None: there is
+        none, or the call that is `left` is another target's."""
+        target = targets[place]
+        way = self._way(target)
+        if not isinstance(way, Lanes) or left <= self._others(call, targets, place, None):
+            return None
+        return way.next_after(failed[-1], affinity_of(call.request, way.homes), tried_in(failed))
+
+    def _prefers(self, call: CallRequest, target: Target) -> Callable[[Lane], bool] | None:
+        """Where each key is of another account: the lanes that are told all, as those are not that other
+        accounts have encrypted something for."""
+        if not self._limits[target.provider].separate_accounts:
+            return None
+        return lambda lane: self._is_told_all(call, target, lane.provider)
 
     def batch_api(self, provider: str) -> BatchApi | None:
         """The batch interface of a provider. None: it has none, or the configuration does not use it."""
@@ -238,29 +299,33 @@ class Caller:
         for place, target in enumerate(targets):
             if len(attempts) >= attempts_max:
                 break
-            health = self.health(target)
-            minded = health.suspect or not health.limits.free
-            if (
-                minded and self._config.adaptive and self._is_left(call, targets, place, health)
-            ) or health.cooldown_s() > 0:
-                continue
+            lane = self._ready(call, targets, place, failed)
             again = False
-            while True:
+            while lane is not None:
                 try:
-                    others = call.otherwise == "escalated" or self._others(call, targets, place)
-                    result = await self._attempt(call, target, health, route, again=again, others=others)
+                    alone = len(targets) == 1 and lane.among is None
+                    others = call.otherwise == "escalated" or (
+                        not alone and self._others(call, targets, place, lane)
+                    )
+                    result = await (
+                        self._hedged(call, route, place, lane, failed, others=others)
+                        if self.hedges and not again
+                        else self._attempt(call, target, lane, route, again=again, others=others)
+                    )
                     if place:
                         self._tell_of_fallback(targets[0], target, failed, refused)
                     return result
                 except ProviderError as error:
                     forget_frames(error)
-                    failed.append(Failed(target, error))
+                    failed.append(failure_of(target, error, lane))
                     if error.unasked:
                         call.receipt.skipped[target.name] = error.code
                         break
-                    if len(attempts) >= attempts_max or not _at_once(error, attempts[-1], health, again):
-                        break
-                    again = True
+                    left, health = attempts_max - len(attempts), lane.health
+                    if left > 0 and _at_once(error, _last(attempts), health, again):
+                        again = True
+                    else:
+                        again, lane = False, self._next_lane(call, targets, place, failed, left)
                 except ContractExceeded as error:
                     if error.limit != "usd_max" and (not failed or error.limit == "deadline_s"):
                         raise  # else what failed before is what the client has to know
@@ -269,12 +334,15 @@ class Caller:
                     break
         return await self._once_more(call, route, failed, refused, attempts_max)
 
-    def _is_left(self, call: CallRequest, targets: Sequence[Target], place: int, health: Health) -> bool:
-        """Whether a target that may be called is left all the same, for now: others of the route are much
+    def _is_left(self, call: CallRequest, targets: Sequence[Target], place: int, lane: Lane) -> bool:
+        """Whether a lane that may be called is left all the same, for now: others of the route are much
         better, or it has as much to do as it takes and there is another, or one may wait for it."""
+        health = lane.health
         if health.suspect:
             health.suspect = health.ejection.active
             others = [self.health(one) for index, one in enumerate(targets) if index != place]
+            if lane.among is not None:
+                others += [one.health for one in lane.among.all if one is not lane]
             if others and health.ejection.active:
                 reconsidered(health, others)
             elif others and health.cooldown_s() <= 0 and outlier(health, others):
@@ -283,10 +351,13 @@ class Caller:
         limits = health.limits
         if limits.free or call.hold.left_calls == 0 or not limits.is_out(call.prompt.input_tokens):
             return False
-        return call.otherwise == "failed" or self._others(call, targets, place)
+        return call.otherwise == "failed" or self._others(call, targets, place, lane)
 
-    def _others(self, call: CallRequest, targets: Sequence[Target], place: int) -> bool:
-        """Whether another target could be called instead of this one."""
+    def _others(self, call: CallRequest, targets: Sequence[Target], place: int, lane: Lane | None) -> bool:
+        """Whether another target, or another address than that of `lane`, could be called instead of this
+        one."""
+        if lane is not None and lane.among is not None and lane.among.others(lane):
+            return True
         return len(targets) > place + 1 and any(
             self.health(target).cooldown_s() <= 0 and self._can_be_told(call, target)
             for target in targets[place + 1 :]
@@ -315,9 +386,13 @@ class Caller:
         what others cannot read, in their order otherwise."""
         return tuple(sorted(targets, key=lambda target: not self._is_told_all(call, target)))
 
-    def _is_told_all(self, call: CallRequest, target: Target) -> bool:
+    def _is_told_all(self, call: CallRequest, target: Target, provider: Provider | None = None) -> bool:
+        """`provider`: the object of one of its lanes; None: of any of them."""
+        places = self._ways.places.get(target.provider, ()) if provider is None else ()
+        if len(places) > 1 and self._limits[target.provider].separate_accounts:
+            return any(self._is_told_all(call, target, place.provider) for place in places)
         try:
-            return self._unsaid(call.prompt, target, call.request.operation) is ALL_SAID
+            return self._unsaid(call.prompt, target, call.request.operation, provider) is ALL_SAID
         except ProviderError:
             return False
 
@@ -349,7 +424,13 @@ class Caller:
         """
         hold, attempts = call.hold, call.receipt.attempts
         while len(attempts) < attempts_max and call.otherwise == "failed":
-            targets = [(one, self.health(one)) for one in route.targets if one.name not in refused]
+            ways = {
+                lane.health: (one, lane)
+                for one in route.targets
+                if one.name not in refused
+                for lane in self._left(one, failed)
+            }
+            targets = [(one, health) for health, (one, _) in ways.items()]
             found = next_try(targets, failed, self._config.retry_wait_s_max, hold.left_s)
             if found is None or hold.left_calls == 0 or (found.again and not found.health.may_retry()):
                 break
@@ -357,16 +438,15 @@ class Caller:
                 await asyncio.sleep(found.wait_s)
             if not found.health.limits.free and self._config.adaptive:
                 await self._turn(call, found.health, found.wait_s)
+            _, lane = ways[found.health]
             try:
-                result = await self._attempt(
-                    call, found.target, found.health, route, again=found.again, others=False
-                )
+                result = await self._attempt(call, found.target, lane, route, again=found.again, others=False)
                 if found.target.name != route.targets[0].name:
                     self._tell_of_fallback(route.targets[0], found.target, failed, refused)
                 return result
             except ProviderError as error:
                 forget_frames(error)
-                failed.append(Failed(found.target, error))
+                failed.append(failure_of(found.target, error, lane))
                 if error.unasked:
                     call.receipt.skipped[found.target.name] = error.code
             except ContractExceeded as error:
@@ -381,6 +461,11 @@ class Caller:
             errors = [self.health(target).cooldown_error(target.name) for target in route.targets]
         self._tell_of_end(route, failed, errors)
         raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
+
+    def _left(self, target: Target, failed: Sequence[Failed]) -> Sequence[Lane]:
+        """The lanes of a target that may be called where none is left that is well."""
+        way = self._way(target)
+        return (way,) if isinstance(way, Lane) else way.left(failed)
 
     async def _turn(self, call: CallRequest, health: Health, waited_s: float) -> None:
         """Wait until a target that is full has room, where there is no other; the receipt says how long."""
@@ -399,7 +484,8 @@ class Caller:
         """Learn from the duration of a finished answer, once its usage is known. Nothing is learned from an
         answer that broke or waited for its reader; one that was cut counts with the part that came."""
         lengths = self._lengths
-        if lengths is None:
+        among = result.lane.among
+        if lengths is None and among is None:
             return
         attempt = result.attempt
         usage, total_ms = attempt.usage, attempt.total_ms
@@ -413,15 +499,25 @@ class Caller:
             return
         first_ms = attempt.ttft_ms if stream is not None else None
         first_s = None if first_ms is None else first_ms / 1000
-        result.health.speed.took(tokens, total_ms / 1000, first_s, self._clock())
-        if not call.receipt.purpose and (stream is None or stream.cut is None):
+        now_s = self._clock()
+        result.health.speed.took(tokens, total_ms / 1000, first_s, now_s)
+        if among is not None:
+            among.health.speed.took(tokens, total_ms / 1000, first_s, now_s)
+        if lengths is not None and not call.receipt.purpose and (stream is None or stream.cut is None):
             lengths.note(call.request.endpoint.name, tokens)  # background jobs ask for other answers
 
-    async def _attempt(
-        self, call: CallRequest, target: Target, health: Health, route: Route, *, again: bool, others: bool
+    async def _hedged(
+        self, call: CallRequest, route: Route, place: int, lane: Lane, failed: list[Failed], *, others: bool
     ) -> CallResult:
-        hold, receipt = call.hold, call.receipt
-        least = self._providers[target.provider].capabilities.output_tokens_min
+        """As `_attempt` for a first attempt, in a caller that `hedges`; what fails beside it is added to
+        `failed`."""
+        raise NotImplementedError
+
+    async def _attempt(
+        self, call: CallRequest, target: Target, lane: Lane, route: Route, *, again: bool, others: bool
+    ) -> CallResult:
+        hold, receipt, health, provider = call.hold, call.receipt, lane.health, lane.provider
+        least = provider.capabilities.output_tokens_min
         prompt = _with_at_least(call.prompt, least) if least else call.prompt
         left_nusd = hold.left_nusd
         worst_case: int | None = None
@@ -431,7 +527,7 @@ class Caller:
             sizes = self._sizes
             closer = None if sizes is None else sizes.bound
             prompt, worst_case = affordable(prompt, target, left_nusd, closer)
-        unsaid = self._unsaid(prompt, target, call.request.operation)
+        unsaid = self._unsaid(prompt, target, call.request.operation, provider)
         left_out = "" if unsaid is ALL_SAID else self._left_out(target, unsaid)
         hold.call(worst_case)
         self._ledger.intend(receipt, target.name)
@@ -439,19 +535,21 @@ class Caller:
         if not again:
             health.called()
         probe = health.begin()
-        result = _begun(target, health, prompt, route, receipt, began_s)
+        result = _begun(target, lane, prompt, route, receipt, began_s)
         attempt = result.attempt
         attempt.left_out = left_out
         result.held_nusd = worst_case
         try:
             await self._sent(result, call, prompt, others)
         except ProviderError as error:
+            lane.failed(error, self._clock())
             self._note_failure(error, call, result, prompt, began_s, probe)
             raise
         except BaseException as error:  # the client left, or a bug: nothing was learnt about the target
             health.abandoned(probe)
             attempt.error = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
             self._failed_cost(result, prompt, None)
+            hold.release(worst_case, attempt.cost_nusd)
             raise
         finally:
             attempt.total_ms = (self._clock() - began_s) * 1000
@@ -483,7 +581,7 @@ class Caller:
         """
         attempt, target, health, hold = result.attempt, result.target, result.health, call.hold
         error.target = target.name
-        provider = self._providers[target.provider]
+        provider = result.lane.provider
         self._unsay(error, attempt, provider.redact)
         if isinstance(error, ProviderRejected):
             error.renewed = self._renews(error, result, prompt)
@@ -506,12 +604,12 @@ class Caller:
         if busy and self._config.adaptive:
             crowded = health.limits.refused(result.together, began_s)
         health.failed(error, probe, _number_of(call.request), crowded=crowded)
-        self._tell_of_key(target, error)
+        self._tell_of_key(target, error, result.lane)
 
     def _renews(self, error: ProviderRejected, result: CallResult, prompt: Prompt) -> bool:
         """Whether the target would be asked otherwise after its refusal. A fault in its provider's code is
         none."""
-        provider = self._providers[result.target.provider]
+        provider = result.lane.provider
         try:
             if isinstance(error, KeyRejected):
                 held, number = provider.credentials, result.credentials
@@ -521,15 +619,18 @@ class Caller:
             self._fault(result.target, fault)
             return False
 
-    def _unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
-        """As the provider says. A request that it cannot read, and code of it that fails, are its failure:
-        another target may answer.
+    def _unsaid(
+        self, prompt: Prompt, target: Target, operation: Operation, provider: Provider | None = None
+    ) -> Unsaid:
+        """As the provider says; `provider` is the object of one of its lanes, where they differ. A request
+        that it cannot read, and code of it that fails, are its failure: another target may answer.
 
         Raises:
             ProviderError: as the provider.
         """
         try:
-            return self._providers[target.provider].unsaid(prompt, target, operation)
+            asked = self._providers[target.provider] if provider is None else provider
+            return asked.unsaid(prompt, target, operation)
         except InvalidRequest as error:
             words = str(error)
             said = {"message": words, "type": error.kind, "param": error.param, "code": error.code}
@@ -585,7 +686,7 @@ class Caller:
 
     async def _send(self, result: CallResult, call: CallRequest, prompt: Prompt, others: bool) -> None:
         target = result.target
-        provider = self._providers[target.provider]
+        provider = result.lane.provider
         limits = self._limits[target.provider]
         left_s = call.hold.left_s
         within_s = _within_s(limits, prompt.stream, left_s, others)
@@ -600,7 +701,7 @@ class Caller:
             left_s = None if left_s is None else max(0.0, left_s - waited_s)
         head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
         if self.prompt_caches is not None and call.otherwise != "skipped":
-            result.prompt = self.prompt_caches.sent(request, target, body)
+            result.prompt = self.prompt_caches.sent(request, target, body, result.attempt.lane)
         began_s = self._clock()
         exchange = await self._transport.send(
             provider.origin, head, body, first_byte_s=within_s, whole=not prompt.stream
@@ -629,25 +730,34 @@ class Caller:
                 deadline_s=None if left_s is None or passes else began_s + left_s,
                 bytes_max=limits.answer_bytes_max,
             )
-            signs = None if others else call.signs
-            if signs is not None:
-                signs.target = target.name
-            result.stream = await _open(exchange, provider, limits.event_bytes_max, call, within, signs)
-            first_s = result.stream.first_s - began_s
+            first_s = await self._open(result, call, exchange, within, others) - began_s
             attempt.ttft_ms = first_s * 1000
             if not passes:
                 result.health.began(first_s, result.together)
             if not request.stream:  # gathered for a client that waits for all of it: it has seen nothing yet
-                try:
-                    await result.stream.gather()
-                except StreamBroken as error:
-                    raise ProviderUnavailable(
-                        str(error), said=error.said, words=error.words, again=True
-                    ) from error
+                await _gathered(result)
         else:
             whole = await exchange.read(limits.answer_bytes_max)
             result.reply = provider.whole(exchange.headers, whole, prompt)
             attempt.ttft_ms = (self._clock() - began_s) * 1000
+
+    async def _open(
+        self, result: CallResult, call: CallRequest, exchange: Exchange, within: Within, others: bool
+    ) -> float:
+        """Wait until a streamed answer begins; the monotonic time when it does.
+
+        Raises:
+            ProviderError: it failed before that.
+        """
+        target = result.target
+        signs = None if others else call.signs
+        if signs is not None:
+            signs.target = target.name
+        event_bytes_max = self._limits[target.provider].event_bytes_max
+        stream = result.stream = await _open(
+            exchange, result.lane.provider, event_bytes_max, call, within, signs
+        )
+        return stream.first_s
 
     async def _in_parts(self, result: CallResult, call: CallRequest, prompt: Prompt, within_s: float) -> bool:
         """Have embeddings of more inputs than one call takes, one part after the other; False: one takes all.
@@ -656,7 +766,7 @@ class Caller:
             ProviderError: a part failed, so that there is no answer.
         """
         target, attempt, request = result.target, result.attempt, call.request
-        provider, limits = self._providers[target.provider], self._limits[target.provider]
+        provider, limits = result.lane.provider, self._limits[target.provider]
         parts = in_parts(prompt.body, provider.capabilities.inputs_max)
         if len(parts) == 1:
             return False
@@ -700,12 +810,18 @@ class Caller:
             error.returned = redact.text(lines).encode("latin-1")
             attempt.upstream_id = redact.text(upstream_id)
 
-    def _tell_of_key(self, target: Target, error: ProviderError) -> None:
+    def _tell_of_key(self, target: Target, error: ProviderError, lane: Lane) -> None:
         """Log that a provider rejected its key. Otherwise nobody might notice, since another target answers
         or the client sees only part of the reason."""
-        if isinstance(error, KeyRejected) and not error.renewed and self._tells.again(target.provider):
+        if not isinstance(error, KeyRejected) or error.renewed:
+            return
+        label = lane.label
+        if self._tells.again(f"{target.provider} {label}" if label else target.provider):
             said = f"; its code is {error.told}" if error.told else ""
-            log.warning("%s (%s)%s", error, target.name, said)
+            rests = "; the others are used meanwhile" if label else ""
+            log.warning(
+                "%s (%s)%s%s", error, f"{target.name}, {label}" if label else target.name, said, rests
+            )
 
     def _tell_of_fallback(
         self,
@@ -797,16 +913,33 @@ def _at_once(error: ProviderError, attempt: Attempt, health: Health, again: bool
     return not again and stale(error, attempt) and health.may_retry()
 
 
+def failure_of(target: Target, error: ProviderError, lane: Lane) -> Failed:
+    """A failure of `lane`, as `next_try` matches it."""
+    return Failed(target, error, None if lane.among is None else lane.health)
+
+
+def _last(attempts: Sequence[Attempt]) -> Attempt:
+    """The newest that is not beside another."""
+    return next(one for one in reversed(attempts) if not one.hedge)
+
+
+def tried_in(failed: Sequence[Failed]) -> set[Health]:
+    """The health of each lane that has failed and has others beside it."""
+    return {one.health for one in failed if one.health is not None}
+
+
 def _begun(
-    target: Target, health: Health, prompt: Prompt, route: Route, receipt: Receipt, began_s: float
+    target: Target, lane: Lane, prompt: Prompt, route: Route, receipt: Receipt, began_s: float
 ) -> CallResult:
     """The call that is about to be made, as the receipt and the limits of its target know it."""
     tier = route.tiers.get(target.name, route.tier) if route.tiers else route.tier
     attempt = Attempt(target=target.name, tier=tier, started_ms=(began_s - receipt.started_s) * 1000)
+    attempt.lane = lane.label
     receipt.attempts.append(attempt)
     receipt.calls += 1
-    result = CallResult(target, attempt, health, prompt.capped_by)
-    limits = health.limits
+    result = CallResult(target, attempt, lane.health, prompt.capped_by)
+    result.lane = lane
+    limits = lane.health.limits
     result.together = limits.begin(prompt.input_tokens)
     result.begun = limits.begun
     return result
@@ -873,6 +1006,19 @@ def _within_s(limits: ProviderConfig, stream: bool, left_s: float | None, others
     if left_s is None:
         return within_s
     return max(0.0, min(within_s, left_s / 2 if others else left_s))
+
+
+async def _gathered(result: CallResult) -> None:
+    """Wait for all of a stream.
+
+    Raises:
+        ProviderUnavailable: it broke.
+    """
+    assert result.stream is not None
+    try:
+        await result.stream.gather()
+    except StreamBroken as error:
+        raise ProviderUnavailable(str(error), said=error.said, words=error.words, again=True) from error
 
 
 async def _open(

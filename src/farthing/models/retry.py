@@ -32,6 +32,8 @@ class Failed(Struct, frozen=True):
 
     target: Target
     error: ProviderError
+    health: Health | None = None
+    """That of the lane that failed; None: its target has only one."""
 
 
 class Try(Struct, frozen=True):
@@ -62,7 +64,11 @@ def next_try(
     this soon would not help, or the retry budget is used up (`Health.has_retry`)."""
     found: list[Try] = []
     for target, health in targets:
-        errors = [one.error for one in failed if one.target.name == target.name]
+        errors = [
+            one.error
+            for one in failed
+            if (one.target.name == target.name if one.health is None else one.health is health)
+        ]
         if not errors:
             pause_s = health.paused_s()
             wait_s = pause_s + jitter_s(pause_s) * rand() if 0.0 < pause_s <= wait_s_max else 0.0

@@ -24,7 +24,6 @@ from farthing.protocols.brain import (
     Verifier,
 )
 from farthing.protocols.contract import Contract, Hold
-from farthing.protocols.credentials import AwsCredentials, BearerToken, Credentials, SigningKeys
 from farthing.protocols.edge import Sink
 from farthing.protocols.evaluation import (
     AnswerCheck,
@@ -50,12 +49,16 @@ from farthing.protocols.plugins import (
 from farthing.protocols.prompt_caches import PromptCaches, PromptCall, SegmentSize, SentPrompt, WarmPrefix
 from farthing.protocols.providers import (
     ALL_SAID,
+    AwsCredentials,
     BatchApi,
     BatchState,
+    BearerToken,
     Capabilities,
+    Credentials,
     Outcome,
     Provider,
     Reply,
+    SigningKeys,
     StreamDecoder,
     Unsaid,
 )

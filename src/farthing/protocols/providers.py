@@ -1,14 +1,13 @@
-"""What a provider is: its dialect both ways, its streams, its batches."""
+"""What a provider is: its dialect both ways, its streams, its batches, and the credentials that it may need."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from farthing.config import ProviderConfig
 from farthing.dialects.chat.embedded import ANY_INPUTS, InputsMax
 from farthing.errors import ProviderError, ProviderRejected
-from farthing.protocols.credentials import Credentials
 from farthing.protocols.transport import Transport
 from farthing.runtime.redact import Redactor
 from farthing.types import (
@@ -247,6 +246,51 @@ class BatchApi(Protocol):  # models/providers: one for each provider that has ba
     def outcomes(self, content: bytes, ids: Collection[str]) -> Iterator[tuple[str, Outcome] | None]:
         """What the lines of a file of answers say of the questions `ids`, in the order of the file: one item
         a line, None for a line that says nothing of them, so that a reader may pause in between."""
+
+
+class Credentials(Protocol):  # models/credentials
+    """What a provider proves itself by, where that is no fixed key. For one event loop; sans-I/O but for
+    `ready`."""
+
+    async def ready(self, within_s: float) -> int:
+        """Return once there are credentials that hold for this call: their number, for `refused`.
+
+        Without any I/O while those that are held are good for minutes. They are replaced ahead of time, in
+        the background, by one fetch at a time; while that fails, those that still hold are used.
+
+        Raises:
+            ProviderUnavailable, ProviderTimeout: none are held, and who issues them cannot be asked now, or
+                not within `within_s` seconds.
+            KeyRejected: who issues them refuses what the configuration or the environment gives.
+        """
+
+    def refused(self, number: int) -> bool:
+        """The provider did not take the credentials of that number. Whether another call with new ones may
+        help; False: these are new themselves. Those of another number than are held now change nothing."""
+
+
+class BearerToken(Credentials, Protocol):
+    """A token that is one header line."""
+
+    @property
+    def line(self) -> bytes:
+        """The line, with its end, as `authorization: Bearer …`; empty before the first `ready`."""
+
+
+class SigningKeys(NamedTuple):
+    """Keys that requests to AWS are signed with."""
+
+    access_key: str
+    secret: str
+    session_token: str | None
+
+
+class AwsCredentials(Credentials, Protocol):
+    """Keys of AWS."""
+
+    @property
+    def keys(self) -> SigningKeys | None:
+        """None before the first `ready`."""
 
 
 class Provider(Protocol):  # models/providers: openai | anthropic

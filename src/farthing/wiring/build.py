@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -29,6 +29,7 @@ from farthing.brain.route.scope import Scopes
 from farthing.config import (
     DEFAULT_RULES,
     ENDPOINT_PREFIX,
+    AnyProviderConfig,
     CompletionsStoreConfig,
     Config,
     EndpointConfig,
@@ -45,7 +46,9 @@ from farthing.config import (
     SqliteResponsesConfig,
     SqliteStoreConfig,
     StoreConfig,
+    TierConfig,
     answers_version,
+    lanes_of,
     loopback,
     policy_version,
 )
@@ -69,6 +72,10 @@ from farthing.ledger.segments import SegmentLedger
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
 from farthing.models.health import Health
+from farthing.models.hedging.caller import HedgingCaller
+from farthing.models.hedging.terms import HedgeTerms, Hedging
+from farthing.models.lanes.pick import Place
+from farthing.models.lanes.ways import open_places
 from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
@@ -283,6 +290,8 @@ class _Models(msgspec.Struct, frozen=True):
     rules: RulesRouter
     providers: Mapping[str, Provider]
     price_version: str
+    places: Mapping[str, Sequence[Place]]
+    """Of the providers that have more than one address or key."""
 
 
 def build(config: Config, parts: Parts) -> Serving:
@@ -308,12 +317,14 @@ def build(config: Config, parts: Parts) -> Serving:
     stays = around.stays(config)
     scoring = build_scoring(config, rules, parts.routing, around, parts.plugins)
     router = cascaded(config, staying(config, scoring, rules, stays), rules, stays)
-    providers = {name: open_provider(name, config, parts) for name in config.providers}
+    places = {name: open_lanes(name, config, parts) for name in config.providers}
+    providers = {name: found[0].provider for name, found in places.items()}
     parts.credentials.keep(config.providers)
     for gone in parts.lessons.keys() - {_place(name, config) for name in config.providers}:
         del parts.lessons[gone]
     semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
-    models = _Models(targets, rules, providers, catalogue.version)
+    several = {name: found for name, found in places.items() if len(found) > 1}
+    models = _Models(targets, rules, providers, catalogue.version, several)
     steps = build_steps(config, parts, models, endpoints, router=router, semantic=semantic)
     listed = list_models(rules, targets)
     parts.tokens.serve(config, targets)
@@ -382,7 +393,7 @@ def build_steps(
         router=router,
         rules=models.rules,
         contract=parts.contract,
-        caller=build_caller(config, parts, models.providers),
+        caller=build_caller(config, parts, models.providers, models.places),
         cascades=build_cascades(config, parts.cascades, models.targets.get, parts.plugins),
         ledger=parts.ledger,
         money=build_money(config, models.targets, models.price_version, parts.tokens.sizes),
@@ -405,22 +416,34 @@ def build_endpoints(config: Config, scopes: Scopes) -> dict[str, Endpoint]:
 
 
 def open_provider(name: str, config: Config, parts: Parts) -> Provider:
-    """One provider of `config`, with the plug-in for its dialect if it has one.
+    """One provider of `config` by its first address and key, with the plug-in for its dialect if it has one.
 
     Raises:
         ConfigError: it cannot be reached as configured, or its plug-in cannot be used.
     """
+    return open_lanes(name, config, parts, most=1)[0].provider
+
+
+def open_lanes(name: str, config: Config, parts: Parts, most: int | None = None) -> tuple[Place, ...]:
+    """As `open_provider`, for each pair of an address and a key, the first `most` of them."""
     wanted = next((one for one in named(config) if one.where == f"providers.{name}"), None)
     plugin = None if wanted is None else parts.plugins.open(wanted).implementation
-    return build_provider(
-        name,
-        config.providers[name],
-        redact=parts.redact,
-        plugin=plugin,
-        makers=parts.makers,
-        credentials=parts.credentials.of(name, config.providers[name]),
-        lessons=parts.lessons.setdefault(_place(name, config), Lessons(time.monotonic)),
-    )
+    makers = parts.makers
+    credentials = parts.credentials.of(name, config.providers[name])
+    lessons = parts.lessons.setdefault(_place(name, config), Lessons(time.monotonic))
+
+    def opened(one: AnyProviderConfig, account: str) -> Provider:
+        return build_provider(
+            name,
+            one,
+            redact=parts.redact,
+            plugin=plugin,
+            makers=makers.for_account(account) if account else makers,
+            credentials=credentials,
+            lessons=lessons,
+        )
+
+    return open_places(lanes_of(name, config.providers[name])[:most], opened)
 
 
 def _place(name: str, config: Config) -> str:
@@ -436,9 +459,16 @@ def operators_parts(
     return CacheRoutes(keeper), ResponsesRoutes(responses)
 
 
-def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]) -> Caller:
+def build_caller(
+    config: Config,
+    parts: Parts,
+    providers: Mapping[str, Provider],
+    places: Mapping[str, Sequence[Place]] | None = None,
+) -> Caller:
     scores = not isinstance(config.route, RulesRouteConfig | PluginRouteConfig)
-    caller = Caller(
+    hedging = build_hedging(config)
+    kind = Caller if hedging is None else HedgingCaller
+    caller = kind(
         providers=providers,
         limits=config.providers,
         transport=parts.transport,
@@ -451,7 +481,27 @@ def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]
     )
     if config.prompt_cache.measure:
         caller.prompt_caches = parts.prompt_caches
+    caller.use_lanes(places or {})
+    if hedging is not None and isinstance(caller, HedgingCaller):
+        caller.hedging = hedging
     return caller
+
+
+def build_hedging(config: Config) -> Hedging | None:
+    """When calls are hedged; None: never."""
+
+    def terms(table: TierConfig | EndpointConfig) -> HedgeTerms | None:
+        if table.hedge_after_ms is not None:
+            return HedgeTerms(table.hedge_after_ms / 1000)
+        return HedgeTerms() if table.hedge == "p95" else None
+
+    said = {
+        name: terms(one)
+        for name, one in config.endpoints.items()
+        if one.hedge is not None or one.hedge_after_ms is not None
+    }
+    tiers = {name: found for name, one in config.tiers.items() if (found := terms(one)) is not None}
+    return Hedging(said, tiers) if tiers or any(said.values()) else None
 
 
 def build_next_tiers(config: Config, targets: Targets) -> dict[str, list[tuple[str, Target]]]:

@@ -52,6 +52,9 @@ NEW_KEYS: dict[str, Any] = {
     "embeddings_tokens_max": None,
     "entra": None,
     "google": None,
+    "api_keys": [],
+    "replicas": [],
+    "separate_accounts": False,
 }
 """Of a provider."""
 NEW_PRICES = ("cached_audio", "cached_image", "output_reasoning")
@@ -104,6 +107,8 @@ def test_a_file_of_the_last_release_means_what_it_meant(name: str) -> None:
     new: Leaves = {("endpoints", name, "retrieve"): None for name in read.endpoints}
     new |= {("tiers", name, "fallback"): None for name in read.tiers}
     new |= {("endpoints", name, "store_responses"): False for name in read.endpoints}
+    for table, names in (("endpoints", read.endpoints), ("tiers", read.tiers)):
+        new |= {(table, name, key): None for name in names for key in ("hedge", "hedge_after_ms")}
     new |= {("providers", name, "drop"): ["temperature", "top_p", "top_k"] for name in read.providers}
     new |= {("providers", name, key): value for name in read.providers for key, value in NEW_KEYS.items()}
     new |= {("providers", name, "responses"): None for name in read.providers}

@@ -14,12 +14,12 @@ from farthing.edge.auth import Keys
 from farthing.edge.http.body import read_object
 from farthing.errors import ContractExceeded, Forbidden, InvalidRequest
 from farthing.ledger.memory import MemoryLedger
-from farthing.models import call
 from farthing.models.call import Caller
 from farthing.models.health import Health
+from farthing.models.lanes import ways
 from farthing.models.pricing.afford import OUTPUT_TOKENS_ASSUMED, affordable
 from farthing.models.pricing.cost import worst_case_nusd
-from farthing.protocols import Transport
+from farthing.protocols import Provider, Transport
 from farthing.types import Endpoint, Price, Prompt, Target, Tenant, Terms, replace
 
 
@@ -80,11 +80,11 @@ def test_a_model_of_unknown_size_is_kept_to_what_is_held_for_it() -> None:
 
 
 def test_the_health_of_made_up_targets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call, "HEALTHS_MAX", 10)
+    monkeypatch.setattr(ways, "HEALTHS_MAX", 10)
     health: dict[str, Health] = {}
     caller = Caller(
-        providers={}, limits={}, transport=cast(Transport, None), ledger=MemoryLedger(), config=CallConfig(),
-        clock=lambda: 0.0, health=health,
+        providers={"p": cast(Provider, None)}, limits={}, transport=cast(Transport, None),
+        ledger=MemoryLedger(), config=CallConfig(), clock=lambda: 0.0, health=health,
     )  # fmt: skip
     configured = caller.health(Target(name="p/configured", provider="p", model="configured"))
     for index in range(100):

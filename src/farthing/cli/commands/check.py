@@ -25,7 +25,9 @@ from farthing.wiring.warnings import advised
 @click.command("check")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="Print {ok, file, config, advice | errors} as JSON.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print {ok, file, config, lanes, advice | errors} as JSON."
+)
 @click.option("--ask", is_flag=True, help="Also ask the providers of tiers which models they have.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of the file instead.")
 def command(file: Path | None, config: Path | None, as_json: bool, ask: bool, schema: bool) -> int:
@@ -71,16 +73,35 @@ def command(file: Path | None, config: Path | None, as_json: bool, ask: bool, sc
     if ask:
         here = (*here, *_asked(settings))
     advice = advised(settings, path, os.environ, here)
+    lanes = _lanes(settings)
     settings = configuration.concealed(settings)
     if as_json:
         plain = configuration.plain(settings)
-        _print({"ok": True, "file": str(path), "config": plain, "advice": advice})
+        _print({"ok": True, "file": str(path), "config": plain, "lanes": lanes, "advice": advice})
     else:
         for line in advice:
             tell(f"warning: {line}")
         header = commented(f"{path} is good. What it comes to, defaults included:")
+        for name, several in lanes.items():
+            header += commented(f"providers.{name} is called by {'; '.join(several)}")
         click.echo("\n".join([*header, "", configuration.render(settings)]), nl=False)
     return 0
+
+
+def _lanes(config: configuration.Config) -> dict[str, list[str]]:
+    """The addresses and keys of each provider that has several, by the names that receipts have for them."""
+    found = {name: configuration.lanes_of(name, one) for name, one in config.providers.items()}
+    return {
+        name: [_lane(config.providers[name], lane) for lane in lanes]
+        for name, lanes in found.items()
+        if len(lanes) > 1
+    }
+
+
+def _lane(provider: configuration.AnyProviderConfig, lane: configuration.LaneConfig) -> str:
+    key = lane.config.api_key
+    at = f" at {lane.config.base_url}" if provider.replicas else ""
+    return f"{lane.label}{at}{f' ({key.name})' if key is not None else ''}"
 
 
 def _plugins(config: configuration.Config) -> tuple[dict[str, Any], list[str]]:
@@ -99,7 +120,8 @@ def _faults_of_environment(config: configuration.Config, plugins: Mapping[str, A
     `plugins`: by the key that names them."""
     for name, provider in config.providers.items():
         try:
-            build_provider(name, provider, os.environ, plugin=plugins.get(f"providers.{name}"))
+            for lane in configuration.lanes_of(name, provider):
+                build_provider(name, lane.config, os.environ, plugin=plugins.get(f"providers.{name}"))
             check_credentials(name, provider, os.environ, reach_issuer)
         except ConfigError as why:
             yield str(why)

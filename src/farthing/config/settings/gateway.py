@@ -439,8 +439,16 @@ class DirectConfig(Table, frozen=True):
     """Only for this endpoint; None: for all."""
 
 
+HedgeMode = Literal["off", "p95"]
+"""`p95`: when the answer of a target takes longer to begin than 95 of 100 did lately."""
+
+
 class TierConfig(Table, frozen=True):
     targets: tuple[str, ...]
+    hedge: HedgeMode | None = None
+    """When a second call is made beside one that is slow to begin. None: never, or as `hedge_after_ms`."""
+    hedge_after_ms: float | None = None
+    """After how long; None: as `hedge`."""
     fallback: str | None = None
     """The tier whose targets are asked where none of these answers. None: none."""
 
@@ -492,9 +500,25 @@ class EndpointConfig(Table, frozen=True):
     """None: nothing is retrieved."""
     cascade: CascadeConfig | None = None
     """None: only a rule's `escalate` applies."""
+    hedge: HedgeMode | None = None
+    """Overrides that of the tier; None: as there."""
+    hedge_after_ms: float | None = None
+    """As `hedge`."""
 
 
 # -- models -----------------------------------------------------------------------------------------
+
+
+class ReplicaConfig(Table, frozen=True, kw_only=True):
+    """Another address where the same models are."""
+
+    base_url: str
+    """As that of its provider."""
+    api_key: Secret | None = None
+    """None: the keys of its provider, each of them."""
+    name: str = ""
+    """What receipts call it; empty: its region, or its number."""
+    region: str = ""
 
 
 class ProviderConfig(Table, frozen=True):
@@ -545,6 +569,12 @@ class ProviderConfig(Table, frozen=True):
     answer_bytes_max: int = 33_554_432
     event_bytes_max: int = 16_777_216
     """The longest event of a stream: an image arrives as one event."""
+    api_keys: tuple[Secret, ...] = ()
+    """Further keys. Calls are divided among all."""
+    separate_accounts: bool = False
+    """Its keys are of different accounts, so that what a provider encrypts for one is of no use to others."""
+    replicas: tuple[ReplicaConfig, ...] = ()
+    """Further addresses. Calls are divided among all."""
 
 
 OperationName = Literal[

@@ -31,6 +31,8 @@ Faults = Iterator[tuple[Where, str]]
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HEADERS_MAX = 32
+LANES_MAX = 64
+"""Pairs of an address and a key of one provider: each has a health for every model."""
 
 # A provider need not know who a client is, hop-by-hop headers end with their connection (RFC 9110, 7.6.1),
 # and we write the rest ourselves.
@@ -90,7 +92,8 @@ def faults_of(provider: ProviderConfig, here: Where) -> Faults:
                 )
     if isinstance(provider, BedrockProviderConfig) and not REGION.fullmatch(provider.region):
         yield (*here, "region"), 'expected the name of a region of AWS, such as "us-east-1"'
-    yield from _placeholders(provider, (*here, "base_url"))
+    yield from _placeholders(provider, provider.base_url, (*here, "base_url"))
+    yield from _lanes(provider, here)
     yield from _files(provider, here)
     for index, model in enumerate(provider.models):
         fault = fault_of_name(model)
@@ -100,11 +103,43 @@ def faults_of(provider: ProviderConfig, here: Where) -> Faults:
     yield from _names(provider.return_headers, NEVER_RETURNED, "never comes back", (*here, "return_headers"))
 
 
-def _placeholders(provider: ProviderConfig, here: Where) -> Faults:
+def _lanes(provider: ProviderConfig, here: Where) -> Faults:
+    """Its keys and addresses: each pair of them once, and not too many."""
+    own = [key for key in (provider.api_key, *provider.api_keys) if key is not None]
+    seen: dict[str, str] = {} if provider.api_key is None else {provider.api_key.value: "api_key"}
+    for index, key in enumerate(provider.api_keys):
+        if key.value in seen:
+            yield (*here, "api_keys", index), f"the same key as {seen[key.value]}; remove one of the two"
+        seen.setdefault(key.value, f"api_keys[{index}]")
+    lanes = {(provider.base_url.rstrip("/"), key.value) for key in own} or {
+        (provider.base_url.rstrip("/"), "")
+    }
+    names: set[str] = set()
+    for index, one in enumerate(provider.replicas):
+        where = (*here, "replicas", index)
+        yield from _placeholders(provider, one.base_url, (*where, "base_url"))
+        if getattr(provider, "auth", "") == "none" and one.api_key is not None:
+            yield (*where, "api_key"), 'would never be sent with auth = "none"; remove one of the two'
+        keys = [one.api_key.value] if one.api_key is not None else [key.value for key in own] or [""]
+        for lane in [(one.base_url.rstrip("/"), key) for key in keys]:
+            if lane in lanes:
+                yield (*where, "base_url"), "an address that its provider has already, with the same key"
+                break
+            lanes.add(lane)
+        if one.name and one.name in names:
+            yield (*where, "name"), f'another replica is called "{one.name}"'
+        names.add(one.name)
+    if len(lanes) > LANES_MAX:
+        yield here, f"{len(lanes)} pairs of an address and a key; at most {LANES_MAX} are used"
+    if provider.separate_accounts and len({key for _, key in lanes}) < 2:
+        yield (*here, "separate_accounts"), "it has one key; add others to api_keys, or remove this"
+
+
+def _placeholders(provider: ProviderConfig, base_url: str, here: Where) -> Faults:
     """Words in braces: only the kind `openai` fills one in."""
     if isinstance(provider, PluginProviderConfig):
         return
-    for word in dict.fromkeys(_IN_BRACES.findall(provider.base_url)):
+    for word in dict.fromkeys(_IN_BRACES.findall(base_url)):
         if not isinstance(provider, OpenAIProviderConfig):
             yield here, f'only the kind "openai" fills in "{word}"; write an address without it'
         elif word != MODEL_IN_PATH:

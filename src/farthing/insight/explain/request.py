@@ -17,7 +17,17 @@ from farthing.insight.report.report import lost
 from farthing.ledger import files, read
 from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.rows import Intent
-from farthing.types import UNKNOWN, Attempt, Pass, PromptCacheUse, Receipt, Usage, differs, saved_nusd
+from farthing.types import (
+    HEDGE_LOST,
+    UNKNOWN,
+    Attempt,
+    Pass,
+    PromptCacheUse,
+    Receipt,
+    Usage,
+    differs,
+    saved_nusd,
+)
 
 RECENT_MAX = 2_000  # receipts searched for an id similar to a mistyped one
 NEAR_MAX = 3
@@ -27,6 +37,9 @@ CLASSES = tuple(
     for name in Usage.__struct_fields__
     if name.startswith(("cache_write", "audio", "image", "cached_audio", "cached_image"))
 )
+
+ERRORS = {HEDGE_LOST: "dropped (hedge_lost), since the other began to answer first"}
+"""Errors of attempts that are told in more words."""
 
 CACHE_STORIES = {
     "miss": "asked, had nothing",
@@ -241,10 +254,12 @@ def _route(receipt: Receipt) -> str:
 def _attempt(attempt: Attempt) -> str:
     parts = [
         f"{attempt.target}{f' ({attempt.tier})' if attempt.tier else ''} at {attempt.started_ms:.1f} ms",
+        f"by {attempt.lane}" if attempt.lane else "",
+        "beside the call before, which was slow to begin" if attempt.hedge else "",
         f"first byte after {attempt.ttft_ms:.1f} ms" if attempt.ttft_ms is not None else "",
         f"done after {attempt.total_ms:.1f} ms" if attempt.total_ms is not None else "never done",
         f"HTTP {attempt.status}" if attempt.status is not None else "",
-        attempt.error or "",
+        ERRORS.get(attempt.error or "", attempt.error or ""),
         f"the provider's id {attempt.upstream_id}" if attempt.upstream_id else "",
         _tokens(attempt.usage) if attempt.usage is not None else "",
         _booked(attempt),

@@ -21,6 +21,8 @@ from farthing.insight.report import groups, token_counts
 from farthing.insight.report.aggregates import FEW, Cell, Savings, SavingSums, Sums
 from farthing.insight.report.failed import NAMES_MAX, moment
 from farthing.insight.report.groups import WITHOUT_TIER, Grouped, GroupSums, milliseconds
+from farthing.insight.report.hedges import Hedges
+from farthing.insight.report.hedges import told as told_of_hedges
 from farthing.insight.report.quality import Collector, Learned, short
 from farthing.insight.report.semantic_cache import SemanticCell, SemanticSums
 from farthing.insight.report.semantic_cache_state import Standings
@@ -74,6 +76,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One per endpoint with calls whose prompt caches were measured."""
     left_out: dict[str, int] = {}
     """Fields that providers were not told, with the number of requests; the most frequent first."""
+    hedges: Hedges = msgspec.field(default_factory=Hedges)
+    """Second calls beside slow ones."""
     grouped: Grouped | None = None
     """The requested grouping; None: only by endpoint and tier."""
     endpoints_seen: list[str] = []
@@ -137,6 +141,7 @@ class _Collected:
         self._seen: set[str] = set()
         self._left_out: dict[str, int] = {}
         self._prompt_caches: dict[str, PlanSums] = {}
+        self._hedges = Hedges()
 
     def add(self, row: Intent | Receipt) -> None:
         if isinstance(row, Intent):
@@ -160,6 +165,8 @@ class _Collected:
         _add_left_out(self._left_out, row)
         if row.attempts:
             self._prompt_caches.setdefault(row.endpoint, PlanSums()).add(row)
+        if len(row.attempts) > 1:
+            self._hedges.add(row)
         self._savings.add(row)
         if self._groups is not None:
             self._groups.add(row)
@@ -190,6 +197,7 @@ class _Collected:
                 sums.plan(name) for name, sums in sorted(self._prompt_caches.items()) if sums.calls
             ],
             left_out=dict(sorted(self._left_out.items(), key=lambda one: (-one[1], one[0]))),
+            hedges=self._hedges,
             differing=[differing[target] for target in sorted(differing)],
             grouped=None if self._groups is None else self._groups.grouped(),
             endpoints_seen=sorted(self._seen),
@@ -438,10 +446,12 @@ def _not_comparable(savings: Savings) -> str:
 
 
 def _provider_notes(report: Report) -> Iterator[str]:
-    """What providers were not told, and what their prompt caches did."""
+    """What providers were not told, which calls were made twice, and what their prompt caches did."""
     from rich.markup import escape
 
     total = report.total
+    if report.hedges.calls:
+        yield told_of_hedges(report.hedges)
     if report.left_out:
         fields = ", ".join(f"{name} of {count:,}" for name, count in report.left_out.items())
         yield (

@@ -14,11 +14,19 @@ DIGEST_BYTES = 16
 class Makers:
     """One memory for all providers; the least lately used is forgotten first."""
 
-    __slots__ = ("_made", "_most")
+    __slots__ = ("_made", "_most", "account")
 
     def __init__(self, most: int = MADE_MAX) -> None:
         self._made: OrderedDict[bytes, str] = OrderedDict()
         self._most = most
+        self.account = ""
+        """What its user notes in place of the provider's name; empty: that."""
+
+    def for_account(self, account: str) -> "Makers":
+        """The same memory, for one of several accounts at a provider."""
+        same = Makers(self._most)
+        same._made, same.account = self._made, account
+        return same
 
     def note(self, encrypted: str, provider: str) -> None:
         """`provider` has made it."""

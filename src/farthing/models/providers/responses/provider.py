@@ -94,7 +94,11 @@ class ResponsesProvider(TranslatingProvider):
         self._makers = Makers() if makers is None else makers
         self._lessons = Lessons(monotonic) if lessons is None else lessons
         self._may_drop = frozenset(config.drop)
-        maker = Maker(name, replace(host.usage_form, reasoning="inside", write_life="30m"), self._made)
+        self._account = self._makers.account or name
+        """What its encrypted content goes back to."""
+        maker = Maker(
+            self._account, replace(host.usage_form, reasoning="inside", write_life="30m"), self._made
+        )
         super().__init__(
             name,
             origin,
@@ -167,7 +171,7 @@ class ResponsesProvider(TranslatingProvider):
         last = self._input
         if last is not None and last[0] is sent:
             return last[1]
-        found = edits.read_input(sent, self.name, self._makers)
+        found = edits.read_input(sent, self._account, self._makers)
         if found is not edits.AS_SENT:
             self._input = (sent, found)
         return found
@@ -176,7 +180,7 @@ class ResponsesProvider(TranslatingProvider):
         """Remember what only this provider can read."""
         held = item.get("encrypted_content")
         if isinstance(held, str) and held:
-            self._makers.note(held, self.name)
+            self._makers.note(held, self._account)
 
     def _anew(self, prompt: Prompt, target: Target) -> Written:
         """A request that is not passed on as it was sent."""
@@ -189,7 +193,7 @@ class ResponsesProvider(TranslatingProvider):
         if limit is not None and most is not None and limit > most and said.dialect == "messages":
             said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
         written = request_writer.translate(
-            said, model=target.model, provider=self.name, stream=prompt.stream, listed=target.features
+            said, model=target.model, provider=self._account, stream=prompt.stream, listed=target.features
         )
         if self._lessons.known:
             written = self._without_refused(written, prompt, target.model)
