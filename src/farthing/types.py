@@ -707,6 +707,21 @@ class Attempt(Struct, kw_only=True, array_like=True):
     """What has no price, where that makes the cost unknown: `cache_write_1h`, `tier flex`, `web_search`."""
     left_out: str = ""
     """Fields of the request that its provider has no word for and may leave out, as `seed, store`."""
+    model: str = ""
+    """What the answer says it was made by, at most 128 characters; empty: it does not say."""
+    fingerprint: str = ""
+    """The `system_fingerprint` of the answer, as `model`."""
+    connect_ms: float | None = None
+    """Opening the connection, TLS and any proxy included; None: one was open, or that is not known."""
+    tls_ms: float | None = None
+    """The part of `connect_ms` that TLS took; None also where there is no TLS."""
+    rtt_ms: float | None = None
+    """Round-trip time to the provider or its proxy, as the system estimated it last; None: unknown."""
+    provider_ms: float | None = None
+    """What the provider says it worked on the call; None: it does not say."""
+    network_ms: float | None = None
+    """What the call took beside that, until the same point: the network, and servers that the provider does
+    not count. None: unknown."""
 
 
 class Receipt(Struct, kw_only=True, array_like=True):

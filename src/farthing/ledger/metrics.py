@@ -13,6 +13,7 @@ from farthing.ledger.gauges import ABOUT, UNTOLD
 from farthing.ledger.route_metrics import RouteMetrics
 from farthing.ledger.semantic_metrics import SemanticMetrics
 from farthing.ledger.signal_metrics import SignalMetrics
+from farthing.ledger.way_metrics import WayMetrics
 from farthing.protocols import Ledger
 from farthing.runtime.loop_batch import is_immediate
 from farthing.stats.histogram import LogHistogram
@@ -89,7 +90,7 @@ class Watch(Protocol):  # guarantees/drift: detect
         """Name, type, help text and labelled values."""
 
 
-class Watched(Protocol):  # models/tokens: learned
+class Watched(Protocol):  # models/tokens: learned | guarantees/monitor: models
     """Adds families of its own."""
 
     def families(
@@ -112,6 +113,9 @@ class Metrics:
         self.routing = RouteMetrics()
         self.tokens: Watched | None = None
         """How providers' token counts compare with ours; None: nothing is learned of it."""
+        self.models: Watched | None = None
+        """Which models answer for targets; None: nobody knows."""
+        self.way = WayMetrics()
         self._drift = drift
         self._counts: dict[tuple[str, str, str, int], _Count] = {}
         self._totals: dict[tuple[str, str], _Totals] = {}
@@ -155,13 +159,7 @@ class Metrics:
         count = self._counts.get(key) or self._new_count(*key)
         count.requests += 1
         for attempt in receipt.attempts:
-            outcome = (attempt.target, attempt.error or "ok")
-            try:
-                self._attempts[outcome] += 1
-            except KeyError:
-                self._new_attempt(*outcome)
-            if attempt.reckoned_nusd is not None:
-                self._count_differing_charge(attempt)
+            self._count_attempt(attempt)
         for step in receipt.skipped:
             _count_new(self._skipped, ("cannot_say" if "/" in step else step, ""))  # a target is no label
         totals = count.totals
@@ -185,13 +183,23 @@ class Metrics:
         if baseline_nusd is not None and baseline_nusd != cost_nusd:
             totals.saved_nusd += baseline_nusd - cost_nusd
 
+    def _count_attempt(self, attempt: Attempt) -> None:
+        outcome = (attempt.target, attempt.error or "ok")
+        try:
+            self._attempts[outcome] += 1
+        except KeyError:
+            self._new_attempt(*outcome)
+        if attempt.reckoned_nusd is not None:
+            self._count_differing_charge(attempt)
+        if attempt.provider_ms is not None or attempt.connect_ms is not None:
+            self.way.add(attempt)
+
     def _observe_job(self, receipt: Receipt) -> None:
         """A background job is not a client's request, but its calls were made and its cost counts, also
         against the savings."""
         self.semantic.internal(receipt)
         for attempt in receipt.attempts:
-            self._new_attempt(attempt.target, attempt.error or "ok")
-            self._count_differing_charge(attempt)
+            self._count_attempt(attempt)
         key = (receipt.endpoint, receipt.tier)
         if len(self._totals) >= SERIES_MAX and key not in self._totals:
             key = (OTHER, OTHER)
@@ -261,6 +269,8 @@ class Metrics:
             *self.routing.families(),
             *(() if self._drift is None else self._drift.families()),
             *(() if self.tokens is None else self.tokens.families(self.targets)),
+            *(() if self.models is None else self.models.families(self.targets)),
+            *self.way.families(self.targets),
         ):
             lines += _family(name, kind, about, ((_labels(**labels), value) for labels, value in values))
         for name, value in (self._gauges() if self._gauges is not None else {}).items():

@@ -18,6 +18,7 @@ from typing import Literal
 from msgspec import Struct
 
 from farthing.config import CallConfig, ProviderConfig
+from farthing.dialects.chat.answers.names import names_in
 from farthing.dialects.chat.embedded import NotVectors, entries_of, in_parts, one_answer
 from farthing.dialects.chat.fields import CHANGES_THE_ANSWER
 from farthing.dialects.chat.requests.lowering import CHANGES
@@ -46,12 +47,14 @@ from farthing.models.pricing.expected import estimated_pass, expected_tokens
 from farthing.models.retry import Failed, next_try, stale
 from farthing.models.speed import Lengths
 from farthing.models.stream import SignsOfLife, Stream, Within
+from farthing.models.way import Distances, note_head, note_told
 from farthing.protocols import (
     ALL_SAID,
     BatchApi,
     Exchange,
     Hold,
     Ledger,
+    ModelWatch,
     Provider,
     Reply,
     TokenSizes,
@@ -84,6 +87,8 @@ KEY_TOLD_EVERY_S = 600.0  # between two warnings that a provider refuses our key
 FALLBACK_TOLD_EVERY_S = 10.0
 ESSENTIAL = CHANGES_THE_ANSWER | CHANGES
 """Fields that a client cannot do without noticing, by either dialect's names."""
+KEPT = frozenset({"", "precompute", "refresh"})
+"""Purposes of requests whose answers a client gets, now or from a cache."""
 ERROR_BODY_BYTES_MAX = 65_536
 TYPE_BYTES_MAX = 512
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
@@ -149,6 +154,8 @@ class Caller:
 
     times = False
     """Whether anything is learnt of the time that answers take."""
+    models: ModelWatch | None = None
+    """Who hears what answers name as their model. None: nobody."""
 
     def __init__(
         self,
@@ -178,6 +185,8 @@ class Caller:
         """When we last warned that a provider refuses our key."""
         self._fallbacks = Tally(FALLBACK_TOLD_EVERY_S, clock)
         self.times = lengths is not None
+        self.distances = Distances()
+        """By provider."""
         for known in health.values():
             known.reconfigure(config)
 
@@ -508,6 +517,7 @@ class Caller:
         attempt = result.attempt
         attempt.status = status = exchange.status
         result.returned, attempt.upstream_id = provider.down(exchange.headers, request.id)
+        note_head(attempt, exchange, self._clock() - began_s, provider.took(exchange.headers))
         if not 200 <= status < 300:
             error = provider.failure(status, exchange.headers, await _error_body(exchange))
             error.returned = result.returned
@@ -529,6 +539,7 @@ class Caller:
                 signs.target = target.name
             result.stream = await _open(exchange, provider, limits.event_bytes_max, call, within, signs)
             attempt.ttft_ms = (result.stream.first_s - began_s) * 1000
+            self.note_names(attempt, call, target, *names_in(result.stream.reader.first_payload))
             if not request.stream:  # gathered for a client that waits for all of it: it has seen nothing yet
                 try:
                     await result.stream.gather()
@@ -539,7 +550,28 @@ class Caller:
         else:
             whole = await exchange.read(limits.answer_bytes_max)
             result.reply = provider.whole(exchange.headers, whole, prompt)
-            attempt.ttft_ms = (self._clock() - began_s) * 1000
+            took_s = self._clock() - began_s
+            attempt.ttft_ms = took_s * 1000
+            self._note_reply(result.reply, attempt, call, target, took_s)
+        self.distances.note(provider.name, attempt)
+
+    def _note_reply(
+        self, reply: Reply, attempt: Attempt, call: CallRequest, target: Target, took_s: float
+    ) -> None:
+        """Note who made a whole answer, had after `took_s` seconds, and how long that took, as it says."""
+        self.note_names(attempt, call, target, reply.model, reply.fingerprint)
+        if attempt.provider_ms is None and (told_ms := reply.took_ms) is not None:
+            note_told(attempt, took_s, told_ms)
+
+    def note_names(
+        self, attempt: Attempt, call: CallRequest, target: Target, model: str, fingerprint: str
+    ) -> None:
+        """Note what an answer names as its model."""
+        attempt.model, attempt.fingerprint = model, fingerprint
+        if self.models is not None:
+            kept = call.receipt.purpose in KEPT
+            endpoint = call.request.endpoint.name if kept else ""
+            self.models.answered(target.name, target.model, endpoint, model, fingerprint)
 
     async def _in_parts(self, result: CallResult, call: CallRequest, prompt: Prompt, within_s: float) -> bool:
         """Have embeddings of more inputs than one call takes, one part after the other; False: one takes all.
@@ -563,6 +595,8 @@ class Caller:
                 provider.origin, head, body, first_byte_s=left_s, whole=True
             )
             attempt.status = exchange.status
+            if not bodies:
+                note_head(attempt, exchange, 0.0, None)
             result.returned, attempt.upstream_id = provider.down(exchange.headers, request.id)
             if not 200 <= exchange.status < 300:
                 error = provider.failure(exchange.status, exchange.headers, await _error_body(exchange))
@@ -579,6 +613,7 @@ class Caller:
             bodies.append(reply.body)
         result.reply = provider.whole({}, one_answer(bodies, entries), prompt)
         attempt.ttft_ms = (self._clock() - (end_s - within_s)) * 1000
+        self.note_names(attempt, call, target, reply.model, reply.fingerprint)
         return True
 
     @staticmethod

@@ -99,6 +99,7 @@ from farthing.stores.user_key import user_key
 from farthing.types import Endpoint, Request, Target, Tenant, Terms, replace
 from farthing.wiring.cascade import CascadeParts, build_cascades, cascaded
 from farthing.wiring.foreign import ForeignGuardrail, ForeignRetriever, ForeignStore
+from farthing.wiring.models import ModelParts
 from farthing.wiring.plugins import Plugins, named
 from farthing.wiring.providers import (
     LiveModels,
@@ -153,12 +154,15 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """None: nothing is learned about answers."""
     plugins: Plugins = msgspec.field(default_factory=Plugins)
     tokens: TokenParts = msgspec.field(default_factory=TokenParts)
+    models: ModelParts = msgspec.field(default_factory=ModelParts)
+    """Which models answer for which targets."""
     makers: Makers = msgspec.field(default_factory=Makers)
     """Whose encrypted content clients carry."""
 
     async def aclose(self) -> None:
         """Close all of them, the ledger last. Safe to call twice."""
         await self.routing.aclose()
+        self.models.save()
         await self.cascades.aclose()
         if self.quality is not None:
             await self.quality.aclose()
@@ -212,6 +216,7 @@ def open_parts(
         cascades=CascadeParts(state_dir),
         quality=QualityParts(ledger, jobs, state_dir),
         routing=RoutingParts(state_dir),
+        models=ModelParts(state_dir),
     )
     return segments, parts
 
@@ -262,6 +267,7 @@ def build(config: Config, parts: Parts) -> Serving:
         ConfigError: it names something that does not exist, or that cannot be used.
     """
     parts.redact.learn(*configuration.secrets_of(config, os.environ))
+    parts.models.open()
     catalogue = price_list(config)
     targets = Targets(config, catalogue)
     check_priced(config, targets)
@@ -386,7 +392,7 @@ def operators_parts(
 
 def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]) -> Caller:
     scores = not isinstance(config.route, RulesRouteConfig | PluginRouteConfig)
-    return Caller(
+    caller = Caller(
         providers=providers,
         limits=config.providers,
         transport=parts.transport,
@@ -397,6 +403,8 @@ def build_caller(config: Config, parts: Parts, providers: Mapping[str, Provider]
         lengths=parts.lengths if scores else None,  # rules do not ask
         sizes=parts.tokens.sizes,
     )
+    caller.models = parts.models.watch
+    return caller
 
 
 def build_money(

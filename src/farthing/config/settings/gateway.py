@@ -635,6 +635,9 @@ class CallConfig(Table, frozen=True):
     breaker_calls: int = 20
     breaker_window_s: float = 2.0
     breaker_open_s: float = 5.0
+    model_identity: Literal["model", "fingerprint"] = "model"
+    """What of its answers, when it changes, makes the model behind a target another one: the name, or also
+    the `system_fingerprint`."""
 
 
 # -- ledger -----------------------------------------------------------------------------------------
