@@ -161,6 +161,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """What may be asked for here; None: anything."""
     store_responses: bool = False
     """Whether a client of Responses may have its response kept."""
+    residency: tuple[str, ...] = ()
+    """Regions and areas that its requests must not leave; empty: they may go anywhere."""
 
     def asked_anew(self) -> "Endpoint":
         """As it is for one request that wants a fresh answer: what is stored is not read, and the fresh one

@@ -21,6 +21,7 @@ from farthing.config.read import (
     no_file,
     placed,
 )
+from farthing.config.residency import Remaining, remaining
 from farthing.config.secrets import concealed, secrets_of
 from farthing.config.settings.aliases import AUTO, ENDPOINT_PREFIX, fault_of_name, meanings
 from farthing.config.settings.cascade import (
@@ -97,6 +98,7 @@ from farthing.config.settings.quality import (
     RegexCheckConfig,
     SchemaCheckConfig,
 )
+from farthing.config.settings.regions import is_within, region_of
 from farthing.config.settings.secret import Secret, key_digest
 from farthing.config.settings.table import Table
 from farthing.config.show import plain, render, schema, written
@@ -163,6 +165,7 @@ __all__ = [
     "ProviderConfig",
     "QualityConfig",
     "RegexCheckConfig",
+    "Remaining",
     "RemoteEmbedderConfig",
     "ReportConfig",
     "ResponsesConfig",
@@ -192,6 +195,7 @@ __all__ = [
     "default_file",
     "fault_of_base_url",
     "fault_of_name",
+    "is_within",
     "key_digest",
     "load",
     "loads",
@@ -204,6 +208,8 @@ __all__ = [
     "placed",
     "plain",
     "policy_version",
+    "region_of",
+    "remaining",
     "render",
     "schema",
     "secrets_of",

@@ -44,6 +44,7 @@ from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import flat_nusd
 from farthing.models.pricing.expected import estimated_pass, expected_tokens
+from farthing.models.residency import Regions
 from farthing.models.retry import Failed, next_try, stale
 from farthing.models.speed import Lengths
 from farthing.models.stream import SignsOfLife, Stream, Within
@@ -185,6 +186,7 @@ class Caller:
         """When we last warned that a provider refuses our key."""
         self._fallbacks = Tally(FALLBACK_TOLD_EVERY_S, clock)
         self.times = lengths is not None
+        self.regions = Regions(limits)
         self.distances = Distances()
         """By provider."""
         for known in health.values():
@@ -278,7 +280,10 @@ class Caller:
             return False
 
     def _can_be_told(self, call: CallRequest, target: Target) -> bool:
-        """Whether the provider's dialect can express everything that must not be left out."""
+        """Whether the provider's dialect can express everything that must not be left out, and the request
+        may go there."""
+        if call.request.endpoint.residency and not self.regions.allows(call.request.endpoint, target):
+            return False
         if call.prompt.sent is None and self._providers[target.provider].capabilities.all_said:
             return True
         try:
@@ -362,6 +367,8 @@ class Caller:
         self, call: CallRequest, target: Target, health: Health, tier: str, *, again: bool, others: bool
     ) -> CallResult:
         hold, receipt = call.hold, call.receipt
+        if call.request.endpoint.residency:
+            self.regions.check(call.request.endpoint, target)
         least = self._providers[target.provider].capabilities.output_tokens_min
         prompt = _with_at_least(call.prompt, least) if least else call.prompt
         left_nusd = hold.left_nusd

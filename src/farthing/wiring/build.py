@@ -268,6 +268,7 @@ def build(config: Config, parts: Parts) -> Serving:
     """
     parts.redact.learn(*configuration.secrets_of(config, os.environ))
     parts.models.open()
+    parts.cascades.models = parts.models.watch
     catalogue = price_list(config)
     targets = Targets(config, catalogue)
     check_priced(config, targets)
@@ -571,6 +572,7 @@ def build_endpoint(name: str, endpoint: EndpointConfig, config: Config) -> Endpo
         semantic=build_semantics(endpoint.cache.semantic),
         baseline=endpoint.baseline,
         store_responses=endpoint.store_responses,
+        residency=endpoint.residency,
     )
 
 

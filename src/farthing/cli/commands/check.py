@@ -66,13 +66,19 @@ def command(file: Path | None, config: Path | None, as_json: bool, schema: bool)
         *uncertified_languages(settings, configuration.state_dir(settings, os.environ)),
     )
     advice = advised(settings, path, os.environ, here)
+    stays = configuration.remaining(settings)
     settings = configuration.concealed(settings)
     if as_json:
         plain = configuration.plain(settings)
-        _print({"ok": True, "file": str(path), "config": plain, "advice": advice})
+        found = {"ok": True, "file": str(path), "config": plain, "advice": advice}
+        if stays:
+            found["residency"] = msgspec.to_builtins(stays)
+        _print(found)
     else:
         for line in advice:
             tell(f"warning: {line}")
+        for name, one in stays.items():
+            tell(one.story(name))
         header = commented(f"{path} is good. What it comes to, defaults included:")
         click.echo("\n".join([*header, "", configuration.render(settings)]), nl=False)
     return 0

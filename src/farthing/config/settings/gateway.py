@@ -462,6 +462,9 @@ class EndpointConfig(Table, frozen=True):
     """None: nothing is retrieved."""
     cascade: CascadeConfig | None = None
     """None: only a rule's `escalate` applies."""
+    residency: tuple[str, ...] = ()
+    """Regions or areas (`eu`) that its requests must not leave: only targets are asked, for whatever purpose,
+    whose region is one of them or lies in one. Empty: any target is."""
 
 
 # -- models -----------------------------------------------------------------------------------------
@@ -515,6 +518,9 @@ class ProviderConfig(Table, frozen=True):
     answer_bytes_max: int = 33_554_432
     event_bytes_max: int = 16_777_216
     """The longest event of a stream: an image arrives as one event."""
+    region: str = ""
+    """Where it answers: a cloud's name of a region, or an area as `eu`. Empty: what its address says, if that
+    says anything."""
 
 
 OperationName = Literal[
