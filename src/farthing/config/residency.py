@@ -97,8 +97,8 @@ def _outside(config: Config, target: str, endpoint: EndpointConfig) -> str:
     region = _region(config, target)
     where = f"is in {region}" if region else "is in an unknown region"
     return (
-        f"{quoted(target)} {where}, and texts of this endpoint must not leave {', '.join(endpoint.residency)}; "
-        "name a target that is within"
+        f"{quoted(target)} {where}, and texts of this endpoint must not leave "
+        f"{', '.join(endpoint.residency)}; name a target that is within"
     )
 
 

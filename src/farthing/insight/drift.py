@@ -83,8 +83,8 @@ def story(found: Drift) -> Iterator[str]:
     then = found.reference
     if found.model_changed:
         yield (
-            f"{found.endpoint}: {found.model_changed}: what was measured before says nothing of it, calibrate "
-            "again"
+            f"{found.endpoint}: {found.model_changed}: what was measured before says nothing of it; "
+            "calibrate again"
         )
     if not found.features:
         yield f"{found.endpoint}: no requests to compare with the {then.n:,} requests of the reference"

@@ -35,11 +35,13 @@ from farthing.evaluation.checks.schema_file import read_schema
 from farthing.evaluation.checks.threshold import Floor
 from farthing.evaluation.judges.inline import JudgeCheck
 from farthing.guarantees.certificates import cascade as cascade_certificate
+from farthing.guarantees.monitor.models import ModelWatch
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.pipeline.cascade import Cascade, Cascades
 from farthing.protocols import AnswerCheck, Router
 from farthing.types import Target
 from farthing.wiring.foreign import ForeignCheck
+from farthing.wiring.models import why
 from farthing.wiring.plugins import Opened, Plugins, named
 
 log = logging.getLogger("farthing.cascading")

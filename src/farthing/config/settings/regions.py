@@ -20,8 +20,8 @@ LOCAL = "local"
 _REGIONS = {
     "eu": (
         "eu eu-central-1 eu-north-1 eu-south-1 eu-south-2 eu-west-1 eu-west-3 eusc-de-east-1 "
-        "europe-central2 europe-north1 europe-north2 europe-southwest1 europe-west1 europe-west3 europe-west4 "
-        "europe-west8 europe-west9 europe-west10 europe-west12 "
+        "europe-central2 europe-north1 europe-north2 europe-southwest1 europe-west1 europe-west3 "
+        "europe-west4 europe-west8 europe-west9 europe-west10 europe-west12 "
         "austriaeast belgiumcentral denmarkeast francecentral francesouth germanynorth germanywestcentral "
         "italynorth northeurope polandcentral spaincentral swedencentral swedensouth westeurope"
     ),
@@ -33,7 +33,9 @@ _REGIONS = {
         "us-central1 us-east1 us-east4 us-east5 us-south1 us-west1 us-west2 us-west3 us-west4 "
         "centralus eastus eastus2 northcentralus southcentralus westcentralus westus westus2 westus3"
     ),
-    "ca": "ca ca-central-1 ca-west-1 northamerica-northeast1 northamerica-northeast2 canadacentral canadaeast",
+    "ca": (
+        "ca ca-central-1 ca-west-1 northamerica-northeast1 northamerica-northeast2 canadacentral canadaeast"
+    ),
     "jp": "jp ap-northeast-1 ap-northeast-3 asia-northeast1 asia-northeast2 japaneast japanwest",
     "kr": "kr ap-northeast-2 asia-northeast3 koreacentral koreasouth",
     "sg": "sg ap-southeast-1 asia-southeast1 southeastasia",
