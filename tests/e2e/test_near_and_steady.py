@@ -112,7 +112,7 @@ def test_a_silent_change_suspends_the_certificate_over_a_restart_until_it_is_mea
             assert logged.count("a/small answers with another model") == 2, "the alarm, and what it suspends"
             assert gateway.metric("farthing_model_changes_total") == 1
             assert gateway.metric("farthing_route_retreated") == 1
-            assert "another model, small-2025-09-09 instead" in command(gateway, "quality")
+            until(lambda: "another model, small-2025-09-09 instead" in command(gateway, "quality"))
             assert "another model" in command(gateway, "policy", "show", "--endpoint", "faq")
         with running(config, tmp_path) as gateway:
             receipt = ask(gateway)
@@ -186,8 +186,8 @@ def test_a_model_outside_is_refused_by_name_with_the_fix(tmp_path: Path) -> None
                 assert reply.status == 403, reply.body
                 assert reply.error["code"] == "residency"
                 assert reply.error["message"] == (
-                    "there/small answers in eu-west-2, and requests of the endpoint eu must not leave eu; ask for "
-                    "a model within"
+                    "there/small answers in eu-west-2, and requests of the endpoint eu must not leave eu; "
+                    "ask for a model within"
                 )
             assert not there.calls and not here.calls
 
