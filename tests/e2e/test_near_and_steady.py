@@ -113,7 +113,7 @@ def test_a_silent_change_suspends_the_certificate_over_a_restart_until_it_is_mea
             assert gateway.metric("farthing_model_changes_total") == 1
             assert gateway.metric("farthing_route_retreated") == 1
             until(lambda: "another model, small-2025-09-09 instead" in command(gateway, "quality"))
-            assert "another model" in command(gateway, "policy", "show", "--endpoint", "faq")
+            assert "TRIPPED" in command(gateway, "policy", "show", "--endpoint", "faq")
         with running(config, tmp_path) as gateway:
             receipt = ask(gateway)
             assert receipt.tier == "expensive" and "another model" in receipt.route_reason

@@ -98,7 +98,7 @@ from farthing.config.settings.quality import (
     RegexCheckConfig,
     SchemaCheckConfig,
 )
-from farthing.config.settings.regions import is_within, region_of
+from farthing.config.settings.regions import is_within, region_at, region_of
 from farthing.config.settings.secret import Secret, key_digest
 from farthing.config.settings.table import Table
 from farthing.config.show import plain, render, schema, written
@@ -208,6 +208,7 @@ __all__ = [
     "placed",
     "plain",
     "policy_version",
+    "region_at",
     "region_of",
     "remaining",
     "render",

@@ -25,13 +25,19 @@ class Regions:
                 self._known[target.name] = found
         return found
 
-    def allows(self, endpoint: Endpoint, target: Target) -> bool:
-        """Whether requests of `endpoint` may go to `target`."""
-        return not endpoint.residency or is_within(self.of(target), endpoint.residency)
+    def allows(self, endpoint: Endpoint, target: Target, region: str | None = None) -> bool:
+        """Whether requests of `endpoint` may go to `target`. `region`: that of the address which is called;
+        None: of its provider's."""
+        if not endpoint.residency:
+            return True
+        return is_within(self.of(target) if region is None else region, endpoint.residency)
 
-    def check(self, endpoint: Endpoint, target: Target) -> None:
-        """Raises:
-        OutsideResidency: requests of `endpoint` may not go to `target`.
+    def check(self, endpoint: Endpoint, target: Target, region: str | None = None) -> None:
+        """As `allows`.
+
+        Raises:
+            OutsideResidency: requests of `endpoint` may not go there.
         """
-        if not self.allows(endpoint, target):
-            raise OutsideResidency(target.name, self.of(target), endpoint.name, endpoint.residency)
+        if not self.allows(endpoint, target, region):
+            where = self.of(target) if region is None else region
+            raise OutsideResidency(target.name, where, endpoint.name, endpoint.residency)

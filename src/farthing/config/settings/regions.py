@@ -72,7 +72,12 @@ _PROFILES: Mapping[str, str] = {
 
 def region_of(provider: ProviderConfig, model: str) -> str:
     """Where a model of a provider answers; empty: unknown."""
-    host = _host(provider.base_url)
+    return region_at(provider.base_url, provider.region, model)
+
+
+def region_at(base_url: str, region: str, model: str) -> str:
+    """Where a model answers at an address whose table says `region`; empty: unknown."""
+    host = _host(base_url)
     aws = _AWS.search(host)
     if aws is not None:
         if model.startswith("arn:") and "application-inference-profile" in model:
@@ -80,8 +85,8 @@ def region_of(provider: ProviderConfig, model: str) -> str:
         profile = model.rpartition("/")[2].partition(".")[0]
         if profile in _PROFILES:
             return _PROFILES[profile]
-    if provider.region:
-        return provider.region.lower()
+    if region:
+        return region.lower()
     return aws[1] if aws is not None else _by_host(host)
 
 
