@@ -23,6 +23,7 @@ OF_ANOTHER_KIND = {
 """Keys of `route` that had a value under every kind, though it was of no use there."""
 
 NEW: "Leaves" = {
+    ("call", "model_identity"): "model",
     ("guard", "plugins"): [],
     ("responses", "response_bytes_max"): 33_554_432,
     ("responses", "tenant_share"): 0.5,
@@ -39,6 +40,7 @@ NEW_KEYS: dict[str, Any] = {
     "completions": False,
     "embeddings_inputs_max": None,
     "embeddings_tokens_max": None,
+    "region": "",
 }
 """Of a provider."""
 NEW_PRICES = ("cached_audio", "cached_image", "output_reasoning")
@@ -90,6 +92,7 @@ def test_a_file_of_the_last_release_means_what_it_meant(name: str) -> None:
     assert {found.pop(key) for key in kinds} <= {"openai"}  # that release knew no other
     new: Leaves = {("endpoints", name, "retrieve"): None for name in read.endpoints}
     new |= {("endpoints", name, "store_responses"): False for name in read.endpoints}
+    new |= {("endpoints", name, "residency"): [] for name in read.endpoints}
     new |= {("providers", name, "drop"): ["temperature", "top_p", "top_k"] for name in read.providers}
     new |= {("providers", name, key): value for name in read.providers for key, value in NEW_KEYS.items()}
     new |= {("providers", name, "responses"): None for name in read.providers}
