@@ -44,9 +44,11 @@ class _Plan:
 
     __slots__ = ("back", "ids", "lines", "times", "values")
 
-    def __init__(self, ids: tuple[bytes, ...], back: list[bytes], times: tuple[bytes, ...] = ()) -> None:
+    def __init__(
+        self, ids: tuple[bytes, ...], back: list[bytes], times: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
         self.times = times
-        """Names that may say how long the provider worked, the best first."""
+        """Names that may say how long the provider worked, the best first, and the same in lower case."""
         self.ids = ids
         """Names that may hold the provider's id, the best first."""
         self.back = b"".join([b"%b: %%b\r\n" % name.lower().replace(b"%", b"%%") for name in back])
@@ -109,8 +111,8 @@ class Passage:
 
     def took(self, headers: Mapping[bytes, bytes]) -> float | None:
         """The milliseconds that the provider says it worked on a call; None: it does not say."""
-        for name in self._plan_of(headers).times:
-            told_ms = milliseconds(name.lower(), headers[name])
+        for name, lower in self._plan_of(headers).times:
+            told_ms = milliseconds(lower, headers[name])
             if told_ms is not None:
                 return told_ms
         return None
@@ -128,7 +130,7 @@ class Passage:
         ids: dict[int, bytes] = {}
         back = []
         lower_names = {name.lower(): name for name in names}
-        times = tuple(lower_names[name] for name in TOLD_IN if name in lower_names)
+        times = tuple((lower_names[name], name) for name in TOLD_IN if name in lower_names)
         for name in names:
             lower = name.lower()
             if lower in IDS:
