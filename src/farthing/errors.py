@@ -445,6 +445,33 @@ class CannotSay(ProviderRejected):
         return found
 
 
+class OutsideResidency(ProviderRejected):
+    """The endpoint's data must not go where the target answers; nothing was sent."""
+
+    code = "residency"
+
+    def __init__(self, target: str, region: str, endpoint: str, residency: Sequence[str]) -> None:
+        """`region` is empty where nobody knows it."""
+        where = f"answers in {region}" if region else "answers nobody knows where"
+        fix = (
+            "ask for a model within"
+            if region
+            else f"set region in [providers.{target.partition('/')[0]}] if it does"
+        )
+        message = (
+            f"{target} {where}, and requests of the endpoint {endpoint} must not leave "
+            f"{', '.join(residency)}; {fix}"
+        )
+        said = {
+            "message": message,
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": self.code,
+        }
+        super().__init__(message, upstream_status=403, said=said)
+        self.unasked = True
+
+
 class KeyRejected(ProviderRejected):
     """The provider refused our own key: nothing that the client could change."""
 

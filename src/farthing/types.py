@@ -162,6 +162,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """What may be asked for here; None: anything."""
     store_responses: bool = False
     """Whether a client of Responses may have its response kept."""
+    residency: tuple[str, ...] = ()
+    """Regions and areas that its requests must not leave; empty: they may go anywhere."""
 
     def asked_anew(self) -> "Endpoint":
         """As it is for one request that wants a fresh answer: what is stored is not read, and the fresh one
@@ -804,6 +806,21 @@ class Attempt(Struct, kw_only=True, array_like=True):
     others."""
     hedge: bool = False
     """It was made beside the one before it, which was slow to begin."""
+    model: str = ""
+    """What the answer says it was made by, at most 128 characters; empty: it does not say."""
+    fingerprint: str = ""
+    """The `system_fingerprint` of the answer, as `model`."""
+    connect_ms: float | None = None
+    """Opening the connection, TLS and any proxy included; None: one was open, or that is not known."""
+    tls_ms: float | None = None
+    """The part of `connect_ms` that TLS took; None also where there is no TLS."""
+    rtt_ms: float | None = None
+    """Round-trip time to the provider or its proxy, as the system estimated it last; None: unknown."""
+    provider_ms: float | None = None
+    """What the provider says it worked on the call; None: it does not say."""
+    network_ms: float | None = None
+    """What the call took beside that, until the same point: the network, and servers that the provider does
+    not count. None: unknown."""
 
 
 class Receipt(Struct, kw_only=True, array_like=True):

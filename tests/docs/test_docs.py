@@ -380,6 +380,7 @@ def exposition() -> str:
     receipt = Receipt(request_id="r", at_unix_s=0.0, started_s=0.0, tier="cheap", cache="miss", status=200)
     receipt.usage = Usage(input_tokens=1, output_tokens=1)
     attempt = Attempt(target="a/b", tier="cheap", started_ms=0.0, cost_nusd=2_000, reckoned_nusd=1_000)
+    attempt.provider_ms = attempt.network_ms = attempt.connect_ms = attempt.tls_ms = 1.0
     receipt.attempts.append(attempt)
     hedge = Attempt(target="a/b", tier="cheap", started_ms=0.0, error="hedge_lost", lane="key 2", hedge=True)
     receipt.attempts.append(hedge)

@@ -689,7 +689,7 @@ def test_http_1_0_is_answered_and_closed(gateway: Running) -> None:
 def test_a_method_that_a_path_lacks_is_a_405_with_allow(gateway: Running, method: str) -> None:
     with gateway.dial() as client:
         for _ in range(2):  # twice on one connection: nothing of the first answer is left in it
-            client.sendall(f"{method} /v1/chat/completions HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            client.sendall(f"{method} /v1/embeddings HTTP/1.1\r\nhost: x\r\n\r\n".encode())
             head = b""
             while not head.endswith(b"\r\n\r\n"):
                 head += client.recv(1)

@@ -30,6 +30,7 @@ are there are merged in this order, later words win, and `good` forgets every fa
       written-5m=N  written-1h=N               Messages: of the prompt, written to the cache of prefixes; with
                                   none of these words marks (`cache_control`) do what they do
       finish=REASON          instead of stop, length or tool_calls (Messages: or its own words)
+      names=MODEL            what the answer names as its model; default: what was asked for
       models=NAMES           what `GET /v1/models` lists, with spaces between
     when the fault strikes (else the answer is good)
       share=P  seed=N        by chance, the same for every run; default always

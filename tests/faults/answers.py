@@ -89,7 +89,7 @@ def compose(body: Json, plan: Plan, call_id: str) -> Answer:
         prompt = sum(len(pieces_of(text_of(m.get("content")))) for m in messages)
     return Answer(
         call_id=call_id,
-        model=str(body.get("model")),
+        model=plan.names or str(body.get("model")),
         choices=choices,
         reasoning=reasoning,
         tools=tools,

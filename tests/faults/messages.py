@@ -162,7 +162,7 @@ def compose(body: Json, plan: Plan, call_id: str, reading: Reading) -> MessagesS
     arguments = sum(len(pieces_of(json.dumps(one["input"]))) for one in blocks if one["type"] == "tool_use")
     return MessagesSaid(
         id=f"msg_{call_id}",
-        model=body["model"],
+        model=plan.names or body["model"],
         blocks=blocks,
         pieces=pieces,
         hidden=thinking - shown,

@@ -171,7 +171,7 @@ def compose(body: Json, plan: Plan, call_id: str) -> ResponsesSaid:
         prompt = sum(len(pieces_of(json.dumps(item))) for item in given)
     output = len(pieces) + len(thoughts) + arguments
     return ResponsesSaid(
-        head=_head(body, call_id),
+        head=_head({**body, "model": plan.names or body["model"]}, call_id),
         items=items,
         pieces=pieces,
         status=status,

@@ -72,6 +72,7 @@ class Plan:
     usage: bool = True
     finish: str | None = None
     models: str = ""
+    names: str = ""
     # When the fault strikes.
     share: float = 1.0
     seed: int = 0
@@ -111,7 +112,7 @@ class Plan:
 ANSWER: Final = (
     "say", "n", "reasoning", "logprob", "delay", "gap", "prompt_tokens", "cached", "written_5m", "written_1h",
     "calls", "tool", "arguments", "stops", "redacted", "bound", "foreign", "usage", "finish",
-    "models",
+    "models", "names",
 )  # fmt: skip
 _KIND: Final[Mapping[str, Any]] = {
     name: next((kind for kind in get_args(hint) if kind is not type(None)), hint)

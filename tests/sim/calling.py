@@ -37,6 +37,8 @@ class Answered:
 
     def __init__(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> None:
         self.status, self.headers, self._body = status, headers, body
+        self.opened = None
+        self.rtt_ms = None
 
     async def read(self, bytes_max: int, *, within_s: float | None = None) -> bytes:
         return self._body

@@ -21,6 +21,7 @@ from farthing.config.read import (
     no_file,
     placed,
 )
+from farthing.config.residency import Remaining, remaining
 from farthing.config.secrets import concealed, secrets_of
 from farthing.config.settings.aliases import AUTO, ENDPOINT_PREFIX, fault_of_name, meanings
 from farthing.config.settings.cascade import (
@@ -107,6 +108,7 @@ from farthing.config.settings.quality import (
     RegexCheckConfig,
     SchemaCheckConfig,
 )
+from farthing.config.settings.regions import is_within, region_at, regions_of
 from farthing.config.settings.secret import Secret, key_digest
 from farthing.config.settings.table import Table
 from farthing.config.show import plain, render, schema, written
@@ -178,6 +180,7 @@ __all__ = [
     "ProviderConfig",
     "QualityConfig",
     "RegexCheckConfig",
+    "Remaining",
     "RemoteEmbedderConfig",
     "ReplicaConfig",
     "ReportConfig",
@@ -211,6 +214,7 @@ __all__ = [
     "default_file",
     "fault_of_base_url",
     "fault_of_name",
+    "is_within",
     "key_digest",
     "lanes_of",
     "load",
@@ -225,6 +229,9 @@ __all__ = [
     "plain",
     "policy_version",
     "proof_of",
+    "region_at",
+    "regions_of",
+    "remaining",
     "render",
     "schema",
     "secrets_of",

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from farthing.config.residency import residency_faults
 from farthing.config.settings import providers
 from farthing.config.settings.aliases import AUTO, ENDPOINT_PREFIX, alias_faults, fault_of_name
 from farthing.config.settings.cascade import ConsistencyCheckConfig, JudgeCheckConfig, LogprobsCheckConfig
@@ -343,6 +344,7 @@ class Checks:
                 yield (*here, "tier"), f"{quoted(endpoint.tier)} is not among the tiers that may be used here"
             yield from self._form(endpoint.baseline, ("endpoints", name, "baseline"))
         yield from self._form(self.config.report.baseline, ("report", "baseline"))
+        yield from residency_faults(self.config)
 
     def _form(self, target: str | None, here: Where) -> Faults:
         """A target that is only priced, and so may belong to a provider that is not configured."""

@@ -59,7 +59,7 @@ def answers_version(config: Config) -> str:
         prices=config.prices,
         guard=config.guard,
         route=config.route,
-        call=config.call,
+        call=msgspec.structs.replace(config.call, ask_models=True, adaptive=True, model_identity="model"),
     )
     return policy_version(deciding)
 

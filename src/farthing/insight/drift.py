@@ -15,6 +15,7 @@ from farthing.guarantees.drift.detect import (
     Reference,
     name_of,
 )
+from farthing.guarantees.monitor.models import ModelChange
 from farthing.ledger.rows import Intent
 from farthing.types import Receipt, Signal
 
@@ -33,6 +34,8 @@ class Drift(Struct, frozen=True, kw_only=True):
     features: list[Compared]
     drifted: list[str]
     """The features whose change is significant and more than small."""
+    model_changed: str = ""
+    """Which target answers with another model than at the time of the reference, in words; empty: none."""
 
 
 def gather(
@@ -59,17 +62,30 @@ def reference(gathering: Gathering, endpoint: str, now_unix_s: float) -> Referen
     return found
 
 
-def drift(gathering: Gathering, then: Reference) -> Drift:
-    """Compare what was gathered with `then`. One comparison overall: features divide the confidence."""
+def drift(gathering: Gathering, then: Reference, changed: tuple[str, ModelChange] | None = None) -> Drift:
+    """Compare what was gathered with `then`. One comparison overall: features divide the confidence.
+    `changed`: the last change of a model that answers there."""
     found = gathering.compared(then)
     limit = ALPHA / max(1, len(found))
     drifted = [one.feature for one in found if one.worse and one.psi >= PSI_MIN and one.p_value <= limit]
-    return Drift(endpoint=then.endpoint, reference=then, features=found, drifted=drifted)
+    newer = changed is not None and changed[1].at_unix_s > then.until_unix_s
+    return Drift(
+        endpoint=then.endpoint,
+        reference=then,
+        features=found,
+        drifted=drifted,
+        model_changed=changed[1].story(changed[0]) if changed is not None and newer else "",
+    )
 
 
 def story(found: Drift) -> Iterator[str]:
     """The result as lines of text."""
     then = found.reference
+    if found.model_changed:
+        yield (
+            f"{found.endpoint}: {found.model_changed}: what was measured before says nothing of it; "
+            "calibrate again"
+        )
     if not found.features:
         yield f"{found.endpoint}: no requests to compare with the {then.n:,} requests of the reference"
         return

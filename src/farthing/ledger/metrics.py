@@ -14,6 +14,7 @@ from farthing.ledger.lane_metrics import LaneMetrics
 from farthing.ledger.route_metrics import RouteMetrics
 from farthing.ledger.semantic_metrics import SemanticMetrics
 from farthing.ledger.signal_metrics import SignalMetrics
+from farthing.ledger.way_metrics import WayMetrics
 from farthing.protocols import Ledger
 from farthing.runtime.loop_batch import is_immediate
 from farthing.stats.histogram import LogHistogram
@@ -90,7 +91,7 @@ class Watch(Protocol):  # guarantees/drift: detect
         """Name, type, help text and labelled values."""
 
 
-class Watched(Protocol):  # models/tokens: learned
+class Watched(Protocol):  # models/tokens: learned | guarantees/monitor: models
     """Adds families of its own."""
 
     def families(
@@ -114,6 +115,9 @@ class Metrics:
         self.lanes = LaneMetrics()
         self.tokens: Watched | None = None
         """How providers' token counts compare with ours; None: nothing is learned of it."""
+        self.models: Watched | None = None
+        """Which models answer for targets; None: nobody knows."""
+        self.way = WayMetrics()
         self._drift = drift
         self._counts: dict[tuple[str, str, str, int], _Count] = {}
         self._totals: dict[tuple[str, str], _Totals] = {}
@@ -190,6 +194,8 @@ class Metrics:
                 self._new_attempt(*outcome)
             if attempt.reckoned_nusd is not None:
                 self._count_differing_charge(attempt)
+            if attempt.provider_ms is not None or attempt.connect_ms is not None:
+                self.way.add(attempt)
             if attempt.lane:
                 self.lanes.called(self._shown(attempt.target), attempt)
         if len(attempts) > 1:
@@ -199,9 +205,7 @@ class Metrics:
         """A background job is not a client's request, but its calls were made and its cost counts, also
         against the savings."""
         self.semantic.internal(receipt)
-        for attempt in receipt.attempts:
-            self._new_attempt(attempt.target, attempt.error or "ok")
-            self._count_differing_charge(attempt)
+        self._count_attempts(receipt)
         key = (receipt.endpoint, receipt.tier)
         if len(self._totals) >= SERIES_MAX and key not in self._totals:
             key = (OTHER, OTHER)
@@ -275,6 +279,8 @@ class Metrics:
             *self.lanes.families(),
             *(() if self._drift is None else self._drift.families()),
             *(() if self.tokens is None else self.tokens.families(self.targets)),
+            *(() if self.models is None else self.models.families(self.targets)),
+            *self.way.families(self.targets),
         ):
             lines += _family(name, kind, about, ((_labels(**labels), value) for labels, value in values))
         for name, value in (self._gauges() if self._gauges is not None else {}).items():

@@ -58,6 +58,7 @@ class DraftCaller(Caller):
             left_nusd is not None
             and route.escalation is None  # a doubtful answer would have to be asked again, singly
             and not call.prompt.stream
+            and self._real.regions.allows(call.request.endpoint, target)
             and self._real.batch_api(target.provider) is not None
             and self._real.health(target).cooldown_s() <= 0
         ):
@@ -94,6 +95,7 @@ class LineCaller(Caller):
             raise NoProviderLeft([outcome.error])
         result = CallResult(self._target, attempt, self._real.health(self._target), self._capped_by)
         result.reply = outcome.reply
+        self._real.note_names(attempt, call, self._target, outcome.reply.model, outcome.reply.fingerprint)
         return result
 
     def tell(self, receipt: Receipt, tier: str) -> Attempt:

@@ -17,6 +17,7 @@ from typing import Literal
 from msgspec import Struct
 
 from farthing.config import CallConfig, ProviderConfig
+from farthing.dialects.chat.answers.names import names_in
 from farthing.dialects.chat.embedded import NotVectors, entries_of, in_parts, one_answer
 from farthing.dialects.chat.fields import CHANGES_THE_ANSWER
 from farthing.dialects.chat.requests.lowering import CHANGES
@@ -46,15 +47,18 @@ from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import flat_nusd
 from farthing.models.pricing.expected import estimated_pass, expected_tokens
+from farthing.models.residency import Regions
 from farthing.models.retry import Failed, next_try, stale
 from farthing.models.speed import Lengths
 from farthing.models.stream import SignsOfLife, Stream, Within
+from farthing.models.way import Distances, note_head, note_told
 from farthing.protocols import (
     ALL_SAID,
     BatchApi,
     Exchange,
     Hold,
     Ledger,
+    ModelWatch,
     PromptCaches,
     Provider,
     Reply,
@@ -90,6 +94,8 @@ KEY_TOLD_EVERY_S = 600.0  # between two warnings that a provider refuses our key
 FALLBACK_TOLD_EVERY_S = 10.0
 ESSENTIAL = CHANGES_THE_ANSWER | CHANGES
 """Fields that a client cannot do without noticing, by either dialect's names."""
+KEPT = frozenset({"", "precompute", "refresh"})
+"""Purposes of requests whose answers a client gets, now or from a cache."""
 ERROR_BODY_BYTES_MAX = 65_536
 TYPE_BYTES_MAX = 512
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
@@ -173,6 +179,8 @@ class Caller:
     """Whether anything is learnt of the time that answers take."""
     prompt_caches: PromptCaches | None = None
     """What is known of providers' prompt caches; outlives a configuration. None: they are not measured."""
+    models: ModelWatch | None = None
+    """Who hears what answers name as their model. None: nobody."""
 
     def __init__(
         self,
@@ -204,6 +212,9 @@ class Caller:
         self._ways = Ways(providers, config, clock, health, _tell_of_breaker)
         self._known = self._ways.known
         self.times = lengths is not None
+        self.regions = Regions(limits)
+        self.distances = Distances()
+        """By provider."""
         for known in health.values():
             known.reconfigure(config)
 
@@ -397,7 +408,10 @@ class Caller:
             return False
 
     def _can_be_told(self, call: CallRequest, target: Target) -> bool:
-        """Whether the provider's dialect can express everything that must not be left out."""
+        """Whether the provider's dialect can express everything that must not be left out, and the request
+        may go there."""
+        if call.request.endpoint.residency and not self.regions.allows(call.request.endpoint, target):
+            return False
         if call.prompt.sent is None and self._providers[target.provider].capabilities.all_said:
             return True
         try:
@@ -517,6 +531,7 @@ class Caller:
         self, call: CallRequest, target: Target, lane: Lane, route: Route, *, again: bool, others: bool
     ) -> CallResult:
         hold, receipt, health, provider = call.hold, call.receipt, lane.health, lane.provider
+        self.regions.check(call.request.endpoint, target)
         least = provider.capabilities.output_tokens_min
         prompt = _with_at_least(call.prompt, least) if least else call.prompt
         left_nusd = hold.left_nusd
@@ -709,6 +724,7 @@ class Caller:
         attempt = result.attempt
         attempt.status = status = exchange.status
         result.returned, attempt.upstream_id = provider.down(exchange.headers, request.id)
+        note_head(attempt, exchange, self._clock() - began_s, provider.took(exchange.headers))
         if not 200 <= status < 300:
             error = provider.failure(status, exchange.headers, await _error_body(exchange))
             error.returned = result.returned
@@ -739,7 +755,28 @@ class Caller:
         else:
             whole = await exchange.read(limits.answer_bytes_max)
             result.reply = provider.whole(exchange.headers, whole, prompt)
-            attempt.ttft_ms = (self._clock() - began_s) * 1000
+            took_s = self._clock() - began_s
+            attempt.ttft_ms = took_s * 1000
+            self._note_reply(result.reply, attempt, call, target, took_s)
+        self.distances.note(provider.name, attempt)
+
+    def _note_reply(
+        self, reply: Reply, attempt: Attempt, call: CallRequest, target: Target, took_s: float
+    ) -> None:
+        """Note who made a whole answer, had after `took_s` seconds, and how long that took, as it says."""
+        self.note_names(attempt, call, target, reply.model, reply.fingerprint)
+        if attempt.provider_ms is None and (told_ms := reply.took_ms) is not None:
+            note_told(attempt, took_s, told_ms)
+
+    def note_names(
+        self, attempt: Attempt, call: CallRequest, target: Target, model: str, fingerprint: str
+    ) -> None:
+        """Note what an answer names as its model."""
+        attempt.model, attempt.fingerprint = model, fingerprint
+        if self.models is not None:
+            kept = call.receipt.purpose in KEPT
+            endpoint = call.request.endpoint.name if kept else ""
+            self.models.answered(target.name, target.model, endpoint, model, fingerprint)
 
     async def _open(
         self, result: CallResult, call: CallRequest, exchange: Exchange, within: Within, others: bool
@@ -757,6 +794,7 @@ class Caller:
         stream = result.stream = await _open(
             exchange, result.lane.provider, event_bytes_max, call, within, signs
         )
+        self.note_names(result.attempt, call, target, *names_in(stream.reader.first_payload))
         return stream.first_s
 
     async def _in_parts(self, result: CallResult, call: CallRequest, prompt: Prompt, within_s: float) -> bool:
@@ -783,6 +821,8 @@ class Caller:
                 provider.origin, head, body, first_byte_s=left_s, whole=True
             )
             attempt.status = exchange.status
+            if not bodies:
+                note_head(attempt, exchange, 0.0, None)
             result.returned, attempt.upstream_id = provider.down(exchange.headers, request.id)
             if not 200 <= exchange.status < 300:
                 error = provider.failure(exchange.status, exchange.headers, await _error_body(exchange))
@@ -799,6 +839,7 @@ class Caller:
             bodies.append(reply.body)
         result.reply = provider.whole({}, one_answer(bodies, entries), prompt)
         attempt.ttft_ms = (self._clock() - (end_s - within_s)) * 1000
+        self.note_names(attempt, call, target, reply.model, reply.fingerprint)
         return True
 
     @staticmethod

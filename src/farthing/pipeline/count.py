@@ -75,7 +75,8 @@ class PromptCounter:
         rough = traits.input_tokens or request.prompt_chars // CHARS_PER_TOKEN + request.media_tokens
         if route.targets:
             prompt = compose(request, traits, NO_TERMS)
-            tokens = await self._ask(prompt, route.targets[0], request)
+            stays = steps.caller.regions.allows(request.endpoint, route.targets[0])
+            tokens = await self._ask(prompt, route.targets[0], request) if stays else None
             if tokens is not None:
                 return Counted(tokens, estimated=False)
             found = self._sizes.expected(route.targets[0], rough, request.media_tokens, request.body)

@@ -33,6 +33,7 @@ from farthing.protocols.evaluation import (
     Guardrail,
     HitMonitor,
     Inspector,
+    ModelWatch,
     RouteAudit,
 )
 from farthing.protocols.jobs import Allowance, Budget, InternalRequest, InternalRequests, Purpose
@@ -104,6 +105,7 @@ __all__ = [
     "KeyValueStore",
     "Ledger",
     "Level",
+    "ModelWatch",
     "Outcome",
     "PairModel",
     "PartitionIndex",

@@ -47,6 +47,14 @@ class Ask(Protocol):  # pipeline: cascade
         """
 
 
+class ModelWatch(Protocol):  # guarantees/monitor: models
+    """Hears which model each answer names, to tell of a silent change."""
+
+    def answered(self, target: str, asked: str, endpoint: str, model: str, fingerprint: str) -> None:
+        """Take what an answer of `target` names; empty: nothing. `asked` is the target's model, `endpoint`
+        that of the client who gets the answer; empty: no client does. Quick; never raises."""
+
+
 class AnswerCheck(Protocol):  # evaluation/checks
     """Says whether an answer is good enough to go out, before a dearer model is asked."""
 

@@ -1,4 +1,4 @@
-"""What a provider is: its dialect both ways, its streams, its batches, and the credentials that it may need."""
+"""What a provider is: its dialect both ways, its streams, its batches, its credentials."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -72,6 +72,19 @@ class Reply(Protocol):
     whole_in_form: bool
     """`body` says all that the provider said; False: some of it has no place there, as tools that the
     provider ran itself, so that it is nobody else's answer."""
+
+    @property
+    def model(self) -> str:
+        """What it says it was made by, cut to 128 characters; empty: it does not say."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Its `system_fingerprint`, as `model`."""
+
+    @property
+    def took_ms(self) -> float | None:
+        """The milliseconds that its provider worked on it, waiting included, as its body says; None: it does
+        not say."""
 
     @property
     def text(self) -> str:
@@ -345,6 +358,10 @@ class Provider(Protocol):  # models/providers: openai | anthropic
 
     def down(self, headers: Mapping[bytes, bytes], request_id: str) -> tuple[bytes, str]:
         """The header lines of a reply that the client gets, and the provider's own id of it."""
+
+    def took(self, headers: Mapping[bytes, bytes]) -> float | None:
+        """The milliseconds that it worked on a call until it began its reply, or had all of it where it is no
+        stream, as the head of the reply says. None: it does not say."""
 
     def list_head(self) -> bytes:
         """The head of the call that lists its models: an object with `data`, a list of objects with `id`."""

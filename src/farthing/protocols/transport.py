@@ -3,6 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from msgspec import Struct
+
+
+class Opened(Struct, frozen=True):
+    """What it took to open a connection, in milliseconds."""
+
+    connect_ms: float
+    """All of it: names, TCP, any proxy, TLS."""
+    tls_ms: float | None
+    """The part of it that TLS with the origin took; None where there is no TLS."""
+
 
 class Exchange(Protocol):
     """One request on one upstream connection, from its first reply byte on."""
@@ -40,10 +51,23 @@ class Exchange(Protocol):
         """Drop the connection unless the reply was read to its end. Safe to call twice."""
 
 
+class TimedExchange(Exchange, Protocol):
+    """An exchange whose connection tells of the way to its origin."""
+
+    @property
+    def opened(self) -> Opened | None:
+        """Of the connection that was opened for it; None: one was there, or it is not known."""
+
+    @property
+    def rtt_ms(self) -> float | None:
+        """The round-trip time of connections to its origin, as the system estimated it a while ago; None: it
+        does not say."""
+
+
 class Transport(Protocol):  # models/transport: http1
     async def send(
         self, origin: Any, head: bytes, body: bytes, *, first_byte_s: float, whole: bool
-    ) -> Exchange:
+    ) -> TimedExchange:
         """Send one request and return when its body has begun (`whole`: when it is complete).
 
         `origin` is what this transport's own origins are; `head` is the request line and headers

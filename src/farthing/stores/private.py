@@ -23,6 +23,7 @@ LEDGER = ("w*-*.seg", "w*-*.open", "w*-*.damaged*", "w*.lock")
 STATE = (
     *("ledger", "certificates", "policies", "drift", "batches*", "judging*"),
     *("cache.db*", "responses.db*", "semantic.db*", "semantic-bound.*", "route-watch.*", "errands-spent-*"),
+    "models.*",
     *("precompute.*", "user.key*", "gateway-*.lock"),
 )
 """Names in a state directory. A directory among them is ours with all its content."""

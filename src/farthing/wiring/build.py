@@ -115,6 +115,7 @@ from farthing.types import Endpoint, Request, Target, Tenant, Terms, replace
 from farthing.wiring.cascade import CascadeParts, build_cascades, cascaded
 from farthing.wiring.credentials import CredentialsParts
 from farthing.wiring.foreign import ForeignGuardrail, ForeignRetriever, ForeignStore
+from farthing.wiring.models import ModelParts
 from farthing.wiring.plugins import Plugins, named
 from farthing.wiring.providers import (
     LiveModels,
@@ -177,6 +178,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     credentials: CredentialsParts
     lessons: dict[str, Lessons] = msgspec.field(default_factory=dict)
     """What targets were seen to refuse, by the name and the address of their provider."""
+    models: ModelParts = msgspec.field(default_factory=ModelParts)
+    """Which models answer for which targets."""
     makers: Makers = msgspec.field(default_factory=Makers)
     """Whose encrypted content clients carry."""
     prompt_caches: MemoryPromptCaches = msgspec.field(
@@ -187,6 +190,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     async def aclose(self) -> None:
         """Close all of them, the ledger last. Safe to call twice."""
         await self.routing.aclose()
+        self.models.save()
         await self.cascades.aclose()
         if self.quality is not None:
             await self.quality.aclose()
@@ -246,6 +250,7 @@ def open_parts(
         quality=QualityParts(ledger, jobs, state_dir),
         routing=RoutingParts(state_dir),
         prompt_caches=MemoryPromptCaches(clock=time.monotonic, later=loop.call_soon),
+        models=ModelParts(state_dir),
     )
     return segments, parts
 
@@ -301,6 +306,8 @@ def build(config: Config, parts: Parts) -> Serving:
         ConfigError: it names something that does not exist, or that cannot be used.
     """
     parts.redact.learn(*configuration.secrets_of(config, os.environ))
+    parts.models.open()
+    parts.cascades.models = parts.models.watch
     catalogue = price_list(config)
     targets = Targets(config, catalogue)
     check_priced(config, targets)
@@ -481,6 +488,7 @@ def build_caller(
     )
     if config.prompt_cache.measure:
         caller.prompt_caches = parts.prompt_caches
+    caller.models = parts.models.watch
     caller.use_lanes(places or {})
     if hedging is not None and isinstance(caller, HedgingCaller):
         caller.hedging = hedging
@@ -677,6 +685,7 @@ def build_endpoint(name: str, endpoint: EndpointConfig, config: Config) -> Endpo
         semantic=build_semantics(endpoint.cache.semantic),
         baseline=endpoint.baseline,
         store_responses=endpoint.store_responses,
+        residency=endpoint.residency,
     )
 
 

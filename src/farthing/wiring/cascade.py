@@ -36,11 +36,13 @@ from farthing.evaluation.checks.schema_file import read_schema
 from farthing.evaluation.checks.threshold import Floor
 from farthing.evaluation.judges.inline import JudgeCheck
 from farthing.guarantees.certificates import cascade as cascade_certificate
+from farthing.guarantees.monitor.models import ModelWatch
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.pipeline.cascade import Cascade, Cascades
 from farthing.protocols import AnswerCheck, Router
 from farthing.types import Target
 from farthing.wiring.foreign import ForeignCheck
+from farthing.wiring.models import why
 from farthing.wiring.plugins import Opened, Plugins, named
 
 log = logging.getLogger("farthing.cascading")
@@ -82,6 +84,8 @@ class CascadeParts:
     def __init__(self, state_dir: Path | None = None) -> None:
         """Without `state_dir` there are no measured thresholds. Opens nothing."""
         self.state_dir = state_dir
+        self.models: ModelWatch | None = None
+        """Which models answer for targets; None: nobody knows."""
         self.searcher = Searcher()
 
     async def aclose(self) -> None:
@@ -132,7 +136,7 @@ def _cascade(
             continue
         floor = Floor()
         if isinstance(settings, MEASURES):
-            floor = _floor(name, settings, cascade, config, parts.state_dir)
+            floor = _floor(name, settings, cascade, config, parts.state_dir, parts.models)
         try:
             check = _check(settings, floor, parts.searcher, cascade.within_s)
         except ConfigError as why:
@@ -190,6 +194,7 @@ def _floor(
     cascade: CascadeConfig,
     config: Config,
     state_dir: Path | None,
+    models_of: ModelWatch | None,
 ) -> Floor:
     """The score from which an answer is good enough: as configured, else as measured for its model."""
     if settings.score_min is not None:
@@ -203,7 +208,11 @@ def _floor(
             log.warning("endpoint %s: its certificate is not used: %s", name, "; ".join(unfit))
         else:
             models = found.thresholds
-            _tell_unproven(name, cascade_certificate.why_unproven(found, scope, now_unix_s=time.time()))
+            unproven = cascade_certificate.why_unproven(found, scope, now_unix_s=time.time())
+            changed = None if models_of is None else models_of.latest({*models, scope.target})
+            if changed is not None and changed[1].at_unix_s > found.made_unix_s:
+                unproven.append(why(*changed))
+            _tell_unproven(name, unproven)
     for target in config.tiers[cascade.first].targets:
         if target not in models:
             log.warning(

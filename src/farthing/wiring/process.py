@@ -51,6 +51,7 @@ from farthing.stores.presence import Presence, User
 from farthing.stores.state.memory import MemoryState
 from farthing.wiring.build import build, build_stage, open_parts, operators_parts
 from farthing.wiring.catalogue import ask_configured, ending, in_tiers, not_there
+from farthing.wiring.models import suspend_routing, suspend_semantic
 from farthing.wiring.warnings import advised
 
 log = logging.getLogger("farthing.gateway")
@@ -113,6 +114,10 @@ class Gateway:
         self._segments, self._parts = open_parts(
             config, env, self._metrics, loop, turn, jobs=self._jobs, redact=redact
         )
+        self._parts.models.watch.told = self._model_changed
+        self._parts.routing.changed = self._suspend_routing
+        if self._parts.semantic is not None:
+            self._parts.semantic.certified = self._suspend_semantic
         self._admission.pressed = self._parts.transport.press
         self._admission.behind = self._parts.transport.behind
         serving = build(config, self._parts)
@@ -128,9 +133,25 @@ class Gateway:
         if self._parts.semantic is not None:
             self._metrics.semantic.states = self._parts.semantic.bound.states
         self._metrics.tokens = self._parts.tokens.ratios
+        self._metrics.models = self._parts.models.watch
+        self._parts.models.serve(config)
         self._parts.routing.serve(config)
+        self._suspend_routing()
         self._serve_quality(config, serving)
         self._metrics.routing.states = self._parts.routing.states
+
+    def _model_changed(self, target: str) -> None:
+        """Suspend what rests on the model that `target` had."""
+        self._suspend_routing()
+        self._suspend_semantic()
+
+    def _suspend_routing(self) -> None:
+        tiers = {name: tier.targets for name, tier in self._config.tiers.items()}
+        suspend_routing(self._parts.models.watch, self._parts.routing.audit, tiers)
+
+    def _suspend_semantic(self) -> None:
+        if self._parts.semantic is not None:
+            suspend_semantic(self._parts.models.watch, self._parts.semantic.bound)
 
     def _precompute(self, config: Config, serving: Serving) -> Precompute:
         """The cache warmer. It takes up batches as soon as answers can be stored."""
@@ -200,6 +221,8 @@ class Gateway:
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         watching = (self._watch(), self._ahead.watch(), self._refresh.watch(), self._sweep())
         background = [loop.create_task(one) for one in watching]
+        if self._parts.models.run is not None:
+            background.append(loop.create_task(self._parts.models.run()))
         for task in background:
             task.add_done_callback(log_fault(log, "a part of the gateway stopped by a fault of ours"))
         self._jobs.start()
@@ -352,7 +375,10 @@ class Gateway:
     def _serve(self, config: Config, serving: Serving, stage: Stage) -> None:
         """Let `serving`, built from `config`, answer from now on."""
         self._edge.serving = serving
+        self._parts.models.serve(config)
         self._parts.routing.serve(config)
+        self._config = config
+        self._suspend_routing()
         self._serve_quality(config, serving)
         self._jobs.reconfigure(config.jobs, serving.steps)
         self._ahead.stage = stage

@@ -72,6 +72,8 @@ class RoutingParts:
         self.audit = Policies(None if state_dir is None else folder_of(state_dir), watch)
         """The `RouteAudit`."""
         self._watch_file = None if state_dir is None else WatchFile(watch, state_dir / WATCH_FILE)
+        self.changed = _nothing
+        """Called when policies have changed, or are first read."""
         self._opened = False
         self._following: list[asyncio.Task[None]] = []
         self._made: PolicyGate | None = None
@@ -84,6 +86,7 @@ class RoutingParts:
             if self._watch_file is not None:
                 self._watch_file.open()
             self.audit.refresh()
+            self.changed()
         return self.audit
 
     def made(self, gate: PolicyGate) -> PolicyGate:
@@ -118,8 +121,8 @@ class RoutingParts:
         """Apply changed policies, until cancelled."""
         while True:
             await asyncio.sleep(FOLLOW_S)
-            if self._opened:
-                self.audit.take(await asyncio.to_thread(self.audit.look))
+            if self._opened and self.audit.take(await asyncio.to_thread(self.audit.look)):
+                self.changed()
 
     def embedder(self, name: str) -> Embedder:
         """The shipped embedder. It loads in the background if there is an event loop, else on first use.
@@ -173,6 +176,10 @@ class RoutingParts:
             self._warming.cancel()
         if self._embedder is not None:
             await self._embedder.aclose()
+
+
+def _nothing() -> None:
+    pass
 
 
 def explore_shares(config: Config, usual: float) -> dict[str, float]:

@@ -88,6 +88,8 @@ class SemanticParts:
         self.reading: Reading | None = None
         self.languages: Languages | None = None
         self.nusd_of: Callable[[int], int] | None = None
+        self.certified = _nothing
+        """Called when certificates were read."""
         self._bound_file = WatchFile(self.bound, state_dir / "semantic-bound.json")
         self._entry_stores: dict[object, EntryStore] = {}
         """By what they were opened with: that of the cache state, and those of reloads that were refused."""
@@ -205,6 +207,10 @@ class SemanticParts:
             await entry_store.aclose()
 
 
+def _nothing() -> None:
+    pass
+
+
 def build_semantics(config: EndpointSemanticConfig) -> Semantics | None:
     """The semantic-cache terms of one endpoint, without what a certificate says; None: the cache is off."""
     if config.mode == "off":
@@ -270,6 +276,7 @@ def build_semantic(
     parts.bound.configure(terms)  # from here on nothing is refused, which would leave half of it behind
     for name, made_unix_s in made.items():
         parts.bound.certified(name, made_unix_s)
+    parts.certified()
     check = checking(terms)
     cache_state.drop_versions({name: t.documents for name, t in terms.items()}, check)
     answers = SemanticAnswers(

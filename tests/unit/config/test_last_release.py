@@ -23,6 +23,7 @@ OF_ANOTHER_KIND = {
 """Keys of `route` that had a value under every kind, though it was of no use there."""
 
 NEW: "Leaves" = {
+    ("call", "model_identity"): "model",
     ("guard", "plugins"): [],
     ("prompt_cache", "measure"): True,
     ("prompt_cache", "stay"): None,
@@ -55,6 +56,7 @@ NEW_KEYS: dict[str, Any] = {
     "api_keys": [],
     "replicas": [],
     "separate_accounts": False,
+    "region": "",
 }
 """Of a provider."""
 NEW_PRICES = ("cached_audio", "cached_image", "output_reasoning")
@@ -109,6 +111,7 @@ def test_a_file_of_the_last_release_means_what_it_meant(name: str) -> None:
     new |= {("endpoints", name, "store_responses"): False for name in read.endpoints}
     for table, names in (("endpoints", read.endpoints), ("tiers", read.tiers)):
         new |= {(table, name, key): None for name in names for key in ("hedge", "hedge_after_ms")}
+    new |= {("endpoints", name, "residency"): [] for name in read.endpoints}
     new |= {("providers", name, "drop"): ["temperature", "top_p", "top_k"] for name in read.providers}
     new |= {("providers", name, key): value for name in read.providers for key, value in NEW_KEYS.items()}
     new |= {("providers", name, "responses"): None for name in read.providers}

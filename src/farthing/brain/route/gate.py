@@ -206,7 +206,7 @@ class PolicyGate:
         if not (comparable(request) if plain is None else plain):
             return False, f"{arm.label}: {arm.expensive}, tools, steps of agents and images were not measured"
         if not self._policies.may_go_cheap(arm.label, segments):
-            return False, f"{arm.label}: {arm.expensive}, the monitor has tripped: audits lost too much"
+            return False, f"{arm.label}: {arm.expensive}, {self._policies.why_not_cheap(arm.label)}"
         return True, (
             f"{arm.label}: {arm.cheap}, score {score:.3f} from {certificate.threshold:.3f} on, "
             f"loses at most {certificate.risk_max:.3g} at {1 - certificate.delta:.3g}"

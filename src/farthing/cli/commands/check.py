@@ -3,7 +3,7 @@ does."""
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,19 +73,35 @@ def command(file: Path | None, config: Path | None, as_json: bool, ask: bool, sc
     if ask:
         here = (*here, *_asked(settings))
     advice = advised(settings, path, os.environ, here)
-    lanes = _lanes(settings)
+    _show(settings, path, advice, as_json=as_json)
+    return 0
+
+
+def _show(settings: configuration.Config, path: Path, advice: Sequence[str], *, as_json: bool) -> None:
+    """Print what a good file comes to."""
+    lanes, stays = _lanes(settings), configuration.remaining(settings)
     settings = configuration.concealed(settings)
     if as_json:
         plain = configuration.plain(settings)
-        _print({"ok": True, "file": str(path), "config": plain, "lanes": lanes, "advice": advice})
+        found: dict[str, Any] = {
+            "ok": True,
+            "file": str(path),
+            "config": plain,
+            "lanes": lanes,
+            "advice": advice,
+        }
+        if stays:
+            found["residency"] = msgspec.to_builtins(stays)
+        _print(found)
     else:
         for line in advice:
             tell(f"warning: {line}")
+        for name, one in stays.items():
+            tell(one.story(name))
         header = commented(f"{path} is good. What it comes to, defaults included:")
         for name, several in lanes.items():
             header += commented(f"providers.{name} is called by {'; '.join(several)}")
         click.echo("\n".join([*header, "", configuration.render(settings)]), nl=False)
-    return 0
 
 
 def _lanes(config: configuration.Config) -> dict[str, list[str]]:

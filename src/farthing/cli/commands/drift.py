@@ -12,6 +12,7 @@ from farthing.cli.screen import say
 from farthing.cli.since import SINCE_HELP, since_of
 from farthing.errors import ConfigError
 from farthing.guarantees.drift import references
+from farthing.guarantees.monitor import model_changes
 from farthing.insight import drift
 from farthing.insight.source import check_endpoint
 from farthing.ledger import read
@@ -80,9 +81,10 @@ def command(
             f"`{endpoint}` has no reference: make one of its requests with "
             f"`farthing drift --endpoint {endpoint} --set`"
         )
-    found = drift.drift(gathered, then)
+    watch = model_changes.read(where.state_dir)
+    found = drift.drift(gathered, then, watch.latest_at(endpoint))
     if as_json:
         click.echo(msgspec.json.encode(found))
     else:
         say(*drift.story(found))
-    return DRIFTED if found.drifted else 0
+    return DRIFTED if found.drifted or found.model_changed else 0

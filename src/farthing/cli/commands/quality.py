@@ -38,7 +38,9 @@ def command(
     Reads the ledger, as `farthing report` does. With --labels the judge's errors are corrected.
     """
     from farthing.guarantees.calibrate import labels as label_files
+    from farthing.guarantees.monitor import model_changes
     from farthing.insight.report import quality
+    from farthing.insight.report.failed import moment
     from farthing.ledger import read
 
     since_unix_s, until_unix_s = span_of(since, until, time.time())
@@ -48,10 +50,14 @@ def command(
     for row in read.read_all(where.ledgers, since_unix_s):
         collector.take(row)
     found = collector.joined(read.read_all(where.ledgers, since_unix_s) if collector.any else (), people)
+    changes = [] if not where.own else list(model_changes.read(where.state_dir).changes())
     if as_json:
         click.echo(msgspec.json.encode(found))
     else:
         quality.render(found, console())
+    for target, change in changes:
+        if since_unix_s is None or change.at_unix_s >= since_unix_s:
+            tell(f"warning: {change.story(target)} since {moment(change.at_unix_s)}: calibrate again")
     if endpoint is not None and endpoint not in collector.endpoints:
         seen = sorted(collector.endpoints)
         tell(f"warning: {source.unknown_endpoint(endpoint, seen, where.config if where.own else None)}")

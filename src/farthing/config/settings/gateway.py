@@ -504,6 +504,9 @@ class EndpointConfig(Table, frozen=True):
     """Overrides that of the tier; None: as there."""
     hedge_after_ms: float | None = None
     """As `hedge`."""
+    residency: tuple[str, ...] = ()
+    """Regions or areas (`eu`) that its requests must not leave: only targets are asked, for whatever purpose,
+    whose region is one of them or lies in one. Empty: any target is."""
 
 
 # -- models -----------------------------------------------------------------------------------------
@@ -575,6 +578,9 @@ class ProviderConfig(Table, frozen=True):
     """Its keys are of different accounts, so that what a provider encrypts for one is of no use to others."""
     replicas: tuple[ReplicaConfig, ...] = ()
     """Further addresses. Calls are divided among all."""
+    region: str = ""
+    """Where it answers: a cloud's name of a region, or an area as `eu`. Empty: what its address says, if that
+    says anything."""
 
 
 OperationName = Literal[
@@ -837,6 +843,9 @@ class CallConfig(Table, frozen=True):
     adaptive: bool = True
     """Whether a target is sent no more at once than it bears, as its 429s, its latency and its rate-limit
     headers tell, and is left out while others of its route are much better."""
+    model_identity: Literal["model", "fingerprint"] = "model"
+    """What of its answers, when it changes, makes the model behind a target another one: the name, or also
+    the `system_fingerprint`."""
 
 
 # -- ledger -----------------------------------------------------------------------------------------

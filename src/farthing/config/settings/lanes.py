@@ -29,13 +29,19 @@ def lanes_of(name: str, provider: AnyProviderConfig) -> tuple[LaneConfig, ...]:
         numbers.setdefault(key.value, len(numbers) + 1)
     main = "main" if provider.replicas else ""
     keys: list[Secret | None] = [*own] or [None]
-    places = [(main, provider.base_url, "", keys)]
+    places = [(main, provider.base_url, provider.region, keys)]
     for label, one in zip(_labels(provider.replicas), provider.replicas, strict=True):
         places.append((label, one.base_url, one.region, keys if one.api_key is None else [one.api_key]))
     return tuple(
         LaneConfig(
             config=replace(
-                provider, base_url=base_url, api_key=key, api_keys=(), replicas=(), separate_accounts=False
+                provider,
+                base_url=base_url,
+                region=region or provider.region,
+                api_key=key,
+                api_keys=(),
+                replicas=(),
+                separate_accounts=False,
             ),
             label=", ".join(part for part in (label, _key_label(key, here, numbers)) if part),
             account=f"{name}, key {numbers[key.value]}" if provider.separate_accounts and key else "",

@@ -29,6 +29,8 @@ class PassedReply:
     finish_reason: str | None = None
     own: bytes | None = None
     whole_in_form = True
+    model = fingerprint = ""
+    took_ms: float | None = None
     text = ""
     is_plain = False
     all_stopped = True

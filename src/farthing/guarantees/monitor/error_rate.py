@@ -21,6 +21,10 @@ trip must be within `risk_max`. The r-th return is tested at delta/(r (r + 1)), 
 edge does not flap: for 1 % at 95 %, 409 outcomes that are all right, then 523. A certificate that is newer
 than the trip also ends it.
 
+**Suspension.** Where the model behind an answer changes, nothing that was measured before says anything of
+it: the endpoint trips at once (`suspend`), audits that wait are dropped, and it returns as after any trip, on
+outcomes since the change or on a certificate made after it.
+
 **Late outcomes.** A judge decides minutes later, and only about answers whose words differ, so late outcomes
 are worse than immediate ones, and a judge that was down delivers a burst of them. Outcomes with an audit id
 are therefore tested in the order in which the audits were drawn. An audit that is still open after `wait_s`
@@ -131,6 +135,10 @@ class Watched(Struct):
     lost: int = 0
     certified_unix_s: float = 0.0
     part_risk_max: float | None = None
+    suspended_unix_s: float = 0.0
+    """Time of the last change for which it was suspended."""
+    dropped: set[str] = field(default_factory=set)
+    """Audits that were open then: their outcomes say nothing of what answers now."""
 
     def risk_max_of(self, trial: Trial) -> float:
         """The bound that `trial` is tested against: a partition may have another one than its endpoint."""
@@ -228,6 +236,32 @@ class ErrorRateMonitor:
             if since is None or made_unix_s > since:
                 trial.returns = 0
 
+    def suspend(self, endpoint: str, why: str, at_unix_s: float) -> bool:
+        """Something changed at `at_unix_s` on which the certificate of `endpoint` rests: it trips, unless its
+        certificate is newer, it has none, or it was suspended for this before. Returns whether it did."""
+        watched = self._watched.get(endpoint)
+        if watched is None or not watched.certified_unix_s:
+            return False
+        if at_unix_s <= max(watched.certified_unix_s, watched.suspended_unix_s):
+            return False
+        self.changed = True
+        watched.suspended_unix_s = at_unix_s
+        watched.dropped = {audit for audit, one in watched.waiting.items() if one.wrong is None}
+        watched.waiting.clear()
+        trial = watched.trial
+        trial.tripped_unix_s, trial.reason = at_unix_s, why
+        trial.fresh = trial.fresh_wrong = 0
+        self._warn(endpoint, self.words.trips, None, why)
+        return True
+
+    def suspension(self, endpoint: str) -> str:
+        """Why `endpoint` is suspended; empty: it is not, whether or not it has tripped."""
+        watched = self._watched.get(endpoint)
+        if watched is None or watched.trial.tripped_unix_s is None:
+            return ""
+        suspended = watched.trial.tripped_unix_s == watched.suspended_unix_s
+        return watched.trial.reason if suspended else ""
+
     # -- outcomes -----------------------------------------------------------------------------------
 
     def allows(self, endpoint: str, partition: bytes) -> bool:
@@ -256,7 +290,9 @@ class ErrorRateMonitor:
             return
         self.changed = True
         waiting = watched.waiting
-        if audit in waiting:
+        if audit in watched.dropped:
+            watched.dropped.discard(audit)
+        elif audit in waiting:
             if wrong is None:
                 del waiting[audit]
                 watched.lost += 1
@@ -395,6 +431,7 @@ class ErrorRateMonitor:
                         certified_unix_s=watched.certified_unix_s,
                         part_risk_max=watched.part_risk_max,
                         waiting=dict(watched.waiting) if self._outlives else {},
+                        suspended_unix_s=watched.suspended_unix_s,
                     )
                     for endpoint, watched in self._watched.items()
                 }
@@ -428,6 +465,7 @@ class ErrorRateMonitor:
                 lost=one.lost,
                 certified_unix_s=one.certified_unix_s,
                 part_risk_max=one.part_risk_max,
+                suspended_unix_s=one.suspended_unix_s,
             )
             self._watched[endpoint].waiting.update(one.waiting)
 
@@ -447,6 +485,7 @@ class _Kept(Struct, frozen=True, kw_only=True):
     part_risk_max: float | None = field(default=None, name="part_budget")
     waiting: dict[str, Waiting] = {}
     """By audit, in the order drawn."""
+    suspended_unix_s: float = 0.0
 
 
 class Kept(Struct, frozen=True, kw_only=True):

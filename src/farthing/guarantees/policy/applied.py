@@ -172,6 +172,18 @@ class Policies:
         """True if the monitor has tripped neither for the version nor for one of the segments."""
         return self.watch.may_go_cheap(label, *segments)
 
+    def why_not_cheap(self, label: str) -> str:
+        """Why `may_go_cheap` says no."""
+        return self.watch.suspension(label) or "the monitor has tripped: audits lost too much"
+
+    def tiers_of(self, label: str) -> tuple[str, ...]:
+        """The tiers that the certificate of a version is about; empty: there is no such version."""
+        version = self.version(label)
+        if version is None:
+            return ()
+        scope = version.certificate.scope
+        return scope.cheap, scope.expensive
+
     def holds(self, label: str, *, holds: bool) -> None:
         """Set whether the certificate of a version holds here. If not, nothing of it is audited."""
         (self._refused.discard if holds else self._refused.add)(label)

@@ -157,6 +157,12 @@ def _lines(receipt: Receipt) -> Iterator[str]:
             yield f"  left out {_left_out(attempt)}"
         if attempt.prompt_cache is not None:
             yield f"  prefix {number} {words.told(attempt.prompt_cache, attempt.usage)}"
+        way = _way(attempt)
+        if way:
+            yield f"  network  {way}"
+        made = _made(attempt)
+        if made:
+            yield f"  model    {made}"
     if not receipt.attempts:
         yield "  calls    none"
     if receipt.doubt or receipt.check_score is not None:
@@ -265,6 +271,32 @@ def _attempt(attempt: Attempt) -> str:
         _booked(attempt),
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _way(attempt: Attempt) -> str:
+    """What of a call's time was the network's, as far as that is known."""
+    parts = []
+    if attempt.provider_ms is not None and attempt.network_ms is not None:
+        both = attempt.provider_ms + attempt.network_ms
+        share = f" ({attempt.network_ms / both:.0%})" if both else ""
+        parts.append(
+            f"{attempt.network_ms:.1f} ms{share}, the provider {attempt.provider_ms:.1f} ms as it says"
+        )
+    if attempt.connect_ms is not None:
+        tls = "" if attempt.tls_ms is None else f", {attempt.tls_ms:.1f} of it for TLS"
+        parts.append(f"a connection was opened in {attempt.connect_ms:.1f} ms{tls}")
+    if parts and attempt.rtt_ms is not None:
+        parts.append(f"a round trip takes {attempt.rtt_ms:.1f} ms")
+    return "; ".join(parts)
+
+
+def _made(attempt: Attempt) -> str:
+    """What the answer says it was made by, where that is more than was asked for."""
+    asked = attempt.target.partition("/")[2]
+    fingerprint = f", fingerprint {attempt.fingerprint}" if attempt.fingerprint else ""
+    if not attempt.model or (attempt.model == asked and not fingerprint):
+        return ""
+    return f"{attempt.model} answered{fingerprint}"
 
 
 def _left_out(attempt: Attempt) -> str:

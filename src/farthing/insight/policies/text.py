@@ -51,7 +51,7 @@ def _version(version: PolicyVersion, watch: EndpointState | None) -> Iterator[st
     yield f"scores of {scope.router}, {samples}, certified {_moment(certificate.made_unix_s)}"
     if certificate.excluded:
         yield f"always {scope.expensive}: {', '.join(sorted(certificate.excluded))}"
-    if watch is None or not (watch.audits or watch.fresh or watch.open or watch.lost):
+    if watch is None or not (watch.retreated or watch.audits or watch.fresh or watch.open or watch.lost):
         yield "not audited yet"
         return
     if watch.retreated and watch.since_unix_s is not None:

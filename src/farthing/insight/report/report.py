@@ -28,6 +28,8 @@ from farthing.insight.report.semantic_cache import SemanticCell, SemanticSums
 from farthing.insight.report.semantic_cache_state import Standings
 from farthing.insight.report.semantic_cache_text import render_semantic
 from farthing.insight.report.token_counts import TokenRatio
+from farthing.insight.report.ways import Way, WaySums
+from farthing.insight.report.ways import lines as way_lines
 from farthing.ledger import read
 from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.files import Unwritten
@@ -74,6 +76,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One per target that reports charges over 1 % different from our prices."""
     prompt_caches: list[PromptCachePlan] = []
     """One per endpoint with calls whose prompt caches were measured."""
+    ways: list[Way] = []
+    """What calls took in the network and at the provider, and which models answered, by target."""
     left_out: dict[str, int] = {}
     """Fields that providers were not told, with the number of requests; the most frequent first."""
     hedges: Hedges = msgspec.field(default_factory=Hedges)
@@ -142,6 +146,7 @@ class _Collected:
         self._left_out: dict[str, int] = {}
         self._prompt_caches: dict[str, PlanSums] = {}
         self._hedges = Hedges()
+        self._ways = WaySums()
 
     def add(self, row: Intent | Receipt) -> None:
         if isinstance(row, Intent):
@@ -154,6 +159,7 @@ class _Collected:
             return
         self._semantic.add(row)
         _add_differing(self._differing, row)
+        self._ways.add(row)
         if row.purpose:
             self._savings.add_job(row)
             return
@@ -196,6 +202,7 @@ class _Collected:
             prompt_caches=[
                 sums.plan(name) for name, sums in sorted(self._prompt_caches.items()) if sums.calls
             ],
+            ways=self._ways.ways(),
             left_out=dict(sorted(self._left_out.items(), key=lambda one: (-one[1], one[0]))),
             hedges=self._hedges,
             differing=[differing[target] for target in sorted(differing)],
@@ -279,6 +286,10 @@ def _render_beside(report: Report, console: "Console") -> None:
     if report.policies:
         console.print("\n[bold]Routing policies[/], see `farthing policy`")
         _print((escape(said(policy)) for policy in report.policies), console)
+    ways = list(way_lines(report.ways))
+    if ways:
+        console.print("\n[bold]Providers[/], by target")
+        _print(map(escape, map(layout.printable, ways)), console)
     if report.token_ratios:
         console.print("\n[bold]Token counts[/] of providers, as multiples of our estimates")
         _print(map(escape, map(layout.printable, token_counts.lines(report.token_ratios))), console)

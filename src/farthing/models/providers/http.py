@@ -125,6 +125,9 @@ class HttpProvider:
     def in_answer(self, payload: bytes) -> ProviderError:
         return failures.in_answer(self.name, payload, self.redact)
 
+    def took(self, headers: Mapping[bytes, bytes]) -> float | None:
+        return self.passage.took(headers)
+
     def down(self, headers: Mapping[bytes, bytes], request_id: str) -> tuple[bytes, str]:
         """As `Passage.down`, without our key: good answers are not searched for more than that."""
         told, named = self.passage.down(headers, request_id)

@@ -5,6 +5,7 @@ peer keeps it open. Any other end closes it, so one reply can never be mistaken 
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
@@ -13,6 +14,7 @@ import httptools
 
 from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.transport.unpack import UnpackedStream, Unpacker, is_plain, unpacked
+from farthing.protocols.transport import Opened
 from farthing.runtime.loop_batch import Waiter
 
 HEAD_BYTES_MAX = 65_536  # a reply's headers; also anything else that is neither headers nor body
@@ -50,6 +52,8 @@ class Http1Exchange(Waiter):
     """Names as they came; `header` finds them in any case."""
     size = 0
     bytes_max = 1 << 62
+    opened: Opened | None = None
+    rtt_ms: float | None = None
     encoded = False
     """A header says how the body is encoded."""
     complete = False
@@ -228,9 +232,11 @@ class Connection(asyncio.Protocol):
         "idle_since_s",
         "on_body",
         "on_header",
+        "opened",
         "parser",
         "pool",
         "resting",
+        "sock",
         "transport",
     )
 
@@ -254,6 +260,10 @@ class Connection(asyncio.Protocol):
         self.counted = False
         """It is ready and the pool's, which is told when it ends; not before, as while TLS is negotiated."""
         self.idle_since_s = 0.0
+        self.opened: Opened | None = None
+        """For the exchange that it was opened for, which takes it."""
+        self.sock: socket.socket | None = None
+        """What the system is asked about; it is the transport's. None: not yet open."""
         self.resting = False
         self._keep_alive = False
         self._names: tuple[bytes, ...] = ()

@@ -10,6 +10,7 @@ found last are used for another `LAST_GOOD_S`.
 
 import asyncio
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from itertools import chain, zip_longest
@@ -21,6 +22,10 @@ LAST_GOOD_S = 300.0
 ADDRESSES_MAX = 8  # tried for one connection
 RECEIVE_BUFFER_BYTES = 98_304  # the kernel doubles it; by itself it lets a stalled stream pin megabytes
 KEEP_ALIVE_S = 60  # under the 350 s of the shortest NAT in common use, by a wide margin
+
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+_RTT_AT = 68
+"""Where in Linux's `struct tcp_info` the smoothed round-trip time is, in microseconds."""
 
 Address = tuple[socket.AddressFamily, Any]
 """Family, and the address as that family has it."""
@@ -117,6 +122,21 @@ def keep_alive(sock: socket.socket) -> None:
         option = getattr(socket, name, None)
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, KEEP_ALIVE_S)
+
+
+def rtt_ms_of(sock: socket.socket) -> float | None:
+    """The round-trip time of a connection in milliseconds, as the system estimates it. None: it does not
+    say."""
+    if _TCP_INFO is None:
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _RTT_AT + 4)
+    except OSError:
+        return None  # it is closed
+    if len(info) < _RTT_AT + 4:
+        return None
+    rtt_us = int.from_bytes(info[_RTT_AT : _RTT_AT + 4], sys.byteorder)
+    return rtt_us / 1000 if rtt_us else None
 
 
 def _close(late: "asyncio.Task[socket.socket]") -> None:

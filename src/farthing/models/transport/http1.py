@@ -28,16 +28,18 @@ from collections import deque
 from farthing.config.settings.proxy import authority
 from farthing.errors import ProviderBusy, ProviderError, ProviderTimeout, ProviderUnavailable
 from farthing.models.transport.connection import PACE_S, Connection, Http1Exchange
-from farthing.models.transport.dial import Dialler
+from farthing.models.transport.dial import Dialler, rtt_ms_of
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.redirect import redirected
 from farthing.models.transport.trust import certificate_refused, no_tls
 from farthing.models.transport.tunnel import Handshake, refusal
+from farthing.protocols.transport import Opened
 from farthing.runtime.loop_batch import LoopBatch, in_task
 from farthing.runtime.steady import longest_s, steady_timeout
 
 SWEEP_S = 0.02  # P4 allows 50 ms past a time limit
 IDLE_S = 55.0  # shorter than the 60 s after which most load balancers drop a connection
+RTT_EVERY_S = 10.0  # reading it is a system call of a microsecond
 WAITERS_MAX = 4_096
 PRESSED_PACE_S = 0.05  # nobody reads twenty pieces a second; each costs the same however much is in it
 TOGETHER_S = 0.001  # while it is pressed: who rests within so long wakes together
@@ -62,6 +64,10 @@ class Pool:
         self._until_s = 0.0
         """Who rests later wakes later."""
         self._closed = False
+        self.rtt_ms: float | None = None
+        """Of its connections, to the proxy where there is one; None: unknown."""
+        self._rtt_at_s = 0.0
+        """When that was last read."""
 
     @property
     def fast_s(self) -> float:
@@ -103,6 +109,7 @@ class Pool:
             async with steady_timeout(origin.connect_s, deadline_s):
                 connection = await self._ready()
             connection.counted = made = True
+            self._read_rtt(connection, time.monotonic())
             return connection
         except TimeoutError:
             raise ProviderTimeout(
@@ -125,6 +132,7 @@ class Pool:
         proxy = origin.proxy
         context, proxy_context = origin.ssl_context(), origin.proxy_ssl_context()
         handshake: Handshake | None = None
+        began_s = time.monotonic()
         try:
             sock = await self._dialler.dial()
         except OSError as error:
@@ -134,6 +142,7 @@ class Pool:
                 f"cannot connect to the proxy {proxy}, on the way to {origin}: {error}"
             ) from error
         connection = Connection(self)
+        tls_from_s = time.monotonic()
         try:
             if proxy is None:
                 await self._begin(connection, sock, context, origin.host)
@@ -143,6 +152,7 @@ class Pool:
                 handshake = Handshake(loop)
                 await self._begin(handshake, sock, proxy_context, proxy.host)
                 tunnel = await handshake.open(proxy, origin.host, origin.port)
+                tls_from_s = time.monotonic()
                 secure = await loop.start_tls(
                     tunnel,
                     connection,
@@ -154,6 +164,10 @@ class Pool:
                     connection.connection_made(secure)
             if connection.transport is None:
                 raise ConnectionResetError("it ended at once")
+            now_s = time.monotonic()
+            tls_ms = None if context is None else (now_s - tls_from_s) * 1000
+            connection.opened = Opened((now_s - began_s) * 1000, tls_ms)
+            connection.sock = sock
             return connection
         except BaseException as error:
             connection.abort()
@@ -190,11 +204,19 @@ class Pool:
         if self._closed:
             connection.abort()
             return
-        connection.idle_since_s = time.monotonic()
+        connection.idle_since_s = now_s = time.monotonic()
+        if now_s - self._rtt_at_s > RTT_EVERY_S:
+            self._read_rtt(connection, now_s)
         if connection.resting:
             connection.wake()
         self._idle.append(connection)
         self._sweep.arm()
+
+    def _read_rtt(self, connection: Connection, now_s: float) -> None:
+        self._rtt_at_s = now_s
+        sock = connection.sock
+        if sock is not None:
+            self.rtt_ms = rtt_ms_of(sock)
 
     def lost(self, connection: Connection) -> None:
         self._open -= 1
@@ -366,6 +388,9 @@ class Http1Transport:
             raise
         exchange = Http1Exchange(deadline_s, self._loop, whole=whole)
         exchange.bytes_max = origin.answer_bytes_max
+        exchange.rtt_ms = pool.rtt_ms
+        if connection.opened is not None:
+            exchange.opened, connection.opened = connection.opened, None
         transport = connection.transport
         if transport is None:  # lost between release and here
             raise ProviderUnavailable("the connection ended before it replied", nothing_received=True)

@@ -10,6 +10,8 @@ headers.
 from collections.abc import Iterable, Mapping
 from operator import itemgetter
 
+from farthing.models.transport.times import TOLD_IN, milliseconds
+
 PASSED = (b"openai-beta", b"anthropic-beta", b"anthropic-version")
 OF_MESSAGES = "anthropic-"
 """How headers begin that a client of Messages sends with every request; they say nothing to other kinds."""
@@ -40,9 +42,13 @@ PLANS_MAX = 200  # a provider sends a few sets of names; what it invents beyond 
 class _Plan:
     """Which headers pass, of replies with one set of header names."""
 
-    __slots__ = ("back", "ids", "lines", "values")
+    __slots__ = ("back", "ids", "lines", "times", "values")
 
-    def __init__(self, ids: tuple[bytes, ...], back: list[bytes]) -> None:
+    def __init__(
+        self, ids: tuple[bytes, ...], back: list[bytes], times: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        self.times = times
+        """Names that may say how long the provider worked, the best first, and the same in lower case."""
         self.ids = ids
         """Names that may hold the provider's id, the best first."""
         self.back = b"".join([b"%b: %%b\r\n" % name.lower().replace(b"%", b"%%") for name in back])
@@ -54,7 +60,7 @@ class _Plan:
 class Passage:
     """Which headers pass between clients and one provider."""
 
-    __slots__ = ("_back", "_own", "_plans", "_up")
+    __slots__ = ("_back", "_last", "_own", "_plans", "_up")
 
     def __init__(
         self, pass_headers: Iterable[str] = (), return_headers: Iterable[str] = (), own: Iterable[str] = ()
@@ -64,6 +70,8 @@ class Passage:
         self._up = frozenset((*(name.decode() for name in PASSED), *(n.lower() for n in pass_headers)))
         self._back = RETURNED.union(name.lower().encode() for name in return_headers)
         self._plans: dict[tuple[bytes, ...], _Plan] = {}
+        self._last: tuple[Mapping[bytes, bytes] | None, _Plan] = (None, _Plan((), []))
+        """The headers that were looked at last, and their plan: one reply is asked about twice."""
 
     def up(self, passed: tuple[tuple[str, str], ...], without: str | None = None) -> bytes:
         """The header lines for what a client sent of those that pass. `without`: none that begin so."""
@@ -78,10 +86,7 @@ class Passage:
     def down(self, headers: Mapping[bytes, bytes], request_id: str) -> tuple[bytes, str]:
         """The header lines for the client, and the provider's id of the call; empty where it gave none, or
         only ours (`request_id`) back."""
-        names = tuple(headers)
-        plan = self._plans.get(names)
-        if plan is None:
-            plan = self._plan(names)
+        plan = self._plan_of(headers)
         if not plan.lines and not plan.ids:
             return b"", ""
         found, named = "", b""
@@ -104,16 +109,35 @@ class Passage:
             told = b"".join([b"%b\r\n" % line for line in told.split(b"\r\n") if _is_good(line)][-LINES_MAX:])
         return told, found
 
+    def took(self, headers: Mapping[bytes, bytes]) -> float | None:
+        """The milliseconds that the provider says it worked on a call; None: it does not say."""
+        for name, lower in self._plan_of(headers).times:
+            told_ms = milliseconds(lower, headers[name])
+            if told_ms is not None:
+                return told_ms
+        return None
+
+    def _plan_of(self, headers: Mapping[bytes, bytes]) -> _Plan:
+        last, plan = self._last
+        if last is headers:
+            return plan
+        names = tuple(headers)
+        found = self._plans.get(names) or self._plan(names)
+        self._last = (headers, found)
+        return found
+
     def _plan(self, names: tuple[bytes, ...]) -> _Plan:
         ids: dict[int, bytes] = {}
         back = []
+        lower_names = {name.lower(): name for name in names}
+        times = tuple((lower_names[name], name) for name in TOLD_IN if name in lower_names)
         for name in names:
             lower = name.lower()
             if lower in IDS:
                 ids[IDS.index(lower)] = name
             if lower in self._back or lower.startswith(RETURNED_PREFIXES):
                 back.append(name)
-        plan = _Plan(tuple(ids[place] for place in sorted(ids)), back)
+        plan = _Plan(tuple(ids[place] for place in sorted(ids)), back, times)
         if len(self._plans) < PLANS_MAX:
             self._plans[names] = plan
         return plan

@@ -25,8 +25,11 @@ from farthing.guarantees.calibrate.routing import Calibration
 from farthing.guarantees.certificates import routing as route_certificates
 from farthing.guarantees.certificates import semantic_cache as certificates
 from farthing.guarantees.certificates.routing import RouteScope
+from farthing.guarantees.monitor import model_changes
+from farthing.guarantees.monitor.models import ModelChange
 from farthing.insight import route_calibration
 from farthing.insight.report import report as reports
+from farthing.insight.report.failed import moment
 from farthing.insight.source import Source, check_endpoint, unknown_endpoint
 
 NO_SCORES = (
@@ -92,7 +95,8 @@ def cache(given: AskedOfCache) -> int:
 def _of_cache(
     given: AskedOfCache, where: Source, terms: EndpointSemanticConfig | None, now_unix_s: float
 ) -> semantic_cache.Calibration:
-    since_unix_s = since_of(given.since, now_unix_s) or 0.0
+    changed_unix_s = _changed(model_changes.read(where.state_dir).latest_at(given.endpoint))
+    since_unix_s = max(since_of(given.since, now_unix_s) or 0.0, changed_unix_s)
     running = certificates.running_scope(where.state_dir)
     seen = audits.observe(
         reports.rows(where.ledger, None),
@@ -111,6 +115,16 @@ def _of_cache(
         confidence=given.confidence or (terms.confidence if terms is not None else 0.95),
     )
     return semantic_cache.calibrate(seen, aim, running=running, now_unix_s=now_unix_s)
+
+
+def _changed(found: tuple[str, ModelChange] | None) -> float:
+    """The Unix time of a change of model, told to the user: what is older was measured on another one. 0.0:
+    there was none."""
+    if found is None:
+        return 0.0
+    target, change = found
+    tell(f"{change.story(target)} since {moment(change.at_unix_s)}: only what came after that counts")
+    return change.at_unix_s
 
 
 def _to_audit(given: AskedOfCache, where: Source, terms: EndpointSemanticConfig | None) -> str:
@@ -237,6 +251,10 @@ def _samples(
         targets={name: tier.targets[0] for name, tier in settings.tiers.items()},
     )
     since_unix_s = since_of(given.since, now_unix_s)
+    if source is not None:
+        targets = [name for tier in settings.tiers.values() for name in tier.targets]
+        changed_unix_s = _changed(model_changes.read(source.state_dir).latest(targets))
+        since_unix_s = max(since_unix_s or 0.0, changed_unix_s) or None
     if given.samples is not None:
         return explored.from_file(given.samples, wanted, since_unix_s=since_unix_s)
     assert source is not None

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from farthing.dialects.chat.answers.completion import NotChunks, assemble
+from farthing.dialects.chat.answers.names import shown_name
 from farthing.dialects.chat.answers.shown import cites, said_chars
 from farthing.dialects.chat.streams.chunks import finish_of
 from farthing.dialects.chat.streams.event_reader import EventReader
@@ -50,6 +51,12 @@ class _Logprobs(Struct):
     content: list[_Token] | None = None
 
 
+class _Times(Struct):
+    """Cerebras' account of a call, in seconds."""
+
+    total_time: float | None = None
+
+
 class Fields(Struct):
     """What is read of a whole answer."""
 
@@ -57,6 +64,9 @@ class Fields(Struct):
     data: Raw = NULL
     service_tier: Raw = NULL
     error: Raw = NULL
+    model: str | None = None
+    system_fingerprint: str | None = None
+    time_info: _Times | None = None
 
 
 class _Whole(Fields):
@@ -113,6 +123,25 @@ class WholeReply:
         if found is None:
             found = self._is_plain = _is_plain(self._answer)
         return found
+
+    @property
+    def model(self) -> str:
+        """What it says it was made by; empty: it does not say."""
+        return shown_name(self._answer.model)
+
+    @property
+    def fingerprint(self) -> str:
+        """Its `system_fingerprint`; empty: it has none."""
+        return shown_name(self._answer.system_fingerprint)
+
+    @property
+    def took_ms(self) -> float | None:
+        """How long its provider worked on it, waiting included, as its body says; None: it does not say."""
+        answer = self._answer
+        if isinstance(answer, _Quick) and answer.usage is not None and answer.usage.total_time is not None:
+            return (answer.usage.total_time + (answer.usage.queue_time or 0.0)) * 1000
+        times = answer.time_info
+        return None if times is None or times.total_time is None else times.total_time * 1000
 
     @property
     def all_stopped(self) -> bool:
@@ -285,6 +314,7 @@ def _of_value(value: Any) -> _Whole:
         raise ProviderUnavailable("the reply is JSON of another shape: not an object")
     choices, data, usage = value.get("choices"), value.get("data"), value.get("usage")
     tier, failed = value.get("service_tier"), value.get("error")
+    model, fingerprint = value.get("model"), value.get("system_fingerprint")
     return _Whole(
         choices=[_choice(one) for one in choices if isinstance(one, dict)]
         if isinstance(choices, list)
@@ -293,6 +323,8 @@ def _of_value(value: Any) -> _Whole:
         usage=NULL if usage is None else Raw(write_json(usage)),
         service_tier=NULL if tier is None else Raw(write_json(tier)),
         error=NULL if failed is None else Raw(write_json(failed)),
+        model=model if isinstance(model, str) else None,
+        system_fingerprint=fingerprint if isinstance(fingerprint, str) else None,
     )
 
 
