@@ -36,7 +36,7 @@ from farthing.evaluation.guard import DenyGuard
 from farthing.guarantees.monitor.routing import RouteMonitor
 from farthing.guarantees.policy.applied import Policies
 from farthing.jobs.runner import JobRunner
-from farthing.models.speed import Lengths, Speed
+from farthing.models.health.speed import Lengths, Speed
 from farthing.stores.kv.memory import MemoryStore
 from farthing.stores.state.memory import MemoryState
 from farthing.types import (

@@ -11,7 +11,7 @@ from farthing import config
 from farthing.config import Config
 from farthing.models.call import CallResult
 from farthing.models.discovery.presets import usage_form
-from farthing.models.health import Health
+from farthing.models.health.health import Health
 from farthing.models.pricing.catalogue import Catalogue
 from farthing.models.providers.host import HostFacts
 from farthing.models.providers.kinds import make

@@ -31,8 +31,8 @@ from farthing.guarantees.monitor.semantic_cache import SequentialBound
 from farthing.ledger.gauges import ABOUT, UNTOLD
 from farthing.ledger.metrics import RENAMED, Metrics
 from farthing.models import call as calls
-from farthing.models.outliers import FAILED_MIN, FAILED_SHARE, PROBE_S
-from farthing.models.outliers import GOOD_MIN as EJECTED_GOOD_MIN
+from farthing.models.health.outliers import FAILED_MIN, FAILED_SHARE, PROBE_S
+from farthing.models.health.outliers import GOOD_MIN as EJECTED_GOOD_MIN
 from farthing.models.pricing.catalogue import Catalogue, price_on
 from farthing.types import Attempt, Receipt, Semantics, Signal, Usage
 

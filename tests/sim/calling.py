@@ -13,7 +13,7 @@ from farthing.config import CallConfig, OpenAIProviderConfig
 from farthing.errors import FarthingError, ProviderTimeout
 from farthing.ledger.memory import MemoryLedger
 from farthing.models.call import Caller, CallRequest
-from farthing.models.health import Health
+from farthing.models.health.health import Health
 from farthing.types import Endpoint, Prompt, Receipt, Route, Target, Terms, replace
 from farthing.wiring.providers import build_provider
 

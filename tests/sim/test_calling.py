@@ -8,8 +8,8 @@ import pytest
 from tests import virtual
 from tests.sim.calling import Desk, Plant
 
-from farthing.models.health import BUDGET_WINDOW_S
-from farthing.models.limits import GOOD_MIN
+from farthing.models.health.health import BUDGET_WINDOW_S
+from farthing.models.health.limits import GOOD_MIN
 
 
 def near(at_s: list[float], within_s: float) -> int:

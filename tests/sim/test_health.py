@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from farthing.config import CallConfig
 from farthing.errors import ProviderBusy, ProviderRejected, ProviderTimeout, ProviderUnavailable
-from farthing.models.health import BUDGET_WINDOW_S, Health
+from farthing.models.health.health import BUDGET_WINDOW_S, Health
 
 CONFIG = CallConfig()
 

@@ -72,6 +72,8 @@ class Exchange:
         self._timers: list[asyncio.TimerHandle] = []
         self.status = plan.status
         self.headers = plan.headers
+        self.opened = None
+        self.rtt_ms = None
 
     def limit(self, *, idle_s: float, limit_s: float, bytes_max: int, now_s: float) -> None:
         return None

@@ -39,17 +39,17 @@ from farthing.errors import (
     forget_frames,
     named,
 )
-from farthing.models.health import Health
+from farthing.models.health.health import Health
+from farthing.models.health.outliers import PROBE_S, outlier, reconsidered
+from farthing.models.health.speed import Lengths
 from farthing.models.lanes.pick import Lane, Lanes, Place, affinity_of
 from farthing.models.lanes.ways import Ways
-from farthing.models.outliers import PROBE_S, outlier, reconsidered
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import flat_nusd
 from farthing.models.pricing.expected import estimated_pass, expected_tokens
 from farthing.models.residency import Regions
 from farthing.models.retry import Failed, next_try, stale
-from farthing.models.speed import Lengths
 from farthing.models.stream import SignsOfLife, Stream, Within
 from farthing.models.way import Distances, note_head, note_told
 from farthing.protocols import (

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from farthing.errors import ProviderError, ProviderUnavailable
-from farthing.models.health import Health
+from farthing.models.health.health import Health
 from farthing.types import Attempt, Target
 
 BACKOFF_S = 0.4  # before the second try, on average; the official SDKs wait 0.5

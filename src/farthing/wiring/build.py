@@ -71,7 +71,8 @@ from farthing.ledger.metrics import MeteredLedger, Metrics
 from farthing.ledger.segments import SegmentLedger
 from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
-from farthing.models.health import Health
+from farthing.models.health.health import Health
+from farthing.models.health.speed import Lengths
 from farthing.models.hedging.caller import HedgingCaller
 from farthing.models.hedging.terms import HedgeTerms, Hedging
 from farthing.models.lanes.pick import Place
@@ -82,7 +83,6 @@ from farthing.models.pricing.priced import check_priced
 from farthing.models.prompt_cache.sessions import MemoryPromptCaches
 from farthing.models.providers.learnt import Lessons
 from farthing.models.providers.responses.makers import Makers
-from farthing.models.speed import Lengths
 from farthing.models.stored_completions import StoredCompletionsCaller
 from farthing.models.targets import Targets
 from farthing.models.tokens.estimate import estimate_prompt
@@ -131,7 +131,7 @@ from farthing.wiring.providers import (
 )
 from farthing.wiring.quality import QualityParts, build_inspector
 from farthing.wiring.routing import RouterContext, RoutingParts, build_scoring, staying
-from farthing.wiring.semantic_cache import (
+from farthing.wiring.semantic.cache import (
     SemanticParts,
     build_cache_admin,
     build_semantic,

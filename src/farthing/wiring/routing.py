@@ -37,8 +37,8 @@ from farthing.guarantees.policy.applied import Policies
 from farthing.guarantees.policy.versions import folder_of
 from farthing.jobs.runner import JobRunner
 from farthing.models.embed.session import require
-from farthing.models.health import Health
-from farthing.models.speed import Lengths, Speed, expectation
+from farthing.models.health.health import Health
+from farthing.models.health.speed import Lengths, Speed, expectation
 from farthing.protocols import Embedder, PromptCaches, RouteAdvisor, Router
 from farthing.runtime.faults import log_fault
 from farthing.types import Endpoint, replace

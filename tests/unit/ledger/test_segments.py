@@ -503,7 +503,11 @@ def test_what_prompt_caches_did_is_read_back_and_unknown_of_a_segment_from_befor
         ({**fields, "prompt_cache": list(FIELDS["prompt_cache"])}, list(msgspec.structs.astuple(attempt))),
         (
             {**fields, "prompt_cache": ["gone", "result"]},
-            [*msgspec.structs.astuple(attempt)[:at], ["x", "idle"]],
+            [
+                *msgspec.structs.astuple(attempt)[:at],
+                ["x", "idle"],
+                *msgspec.structs.astuple(attempt)[at + 1 :],
+            ],
         ),
         (old, list(msgspec.structs.astuple(attempt))[:at]),
     ):

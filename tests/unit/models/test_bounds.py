@@ -15,7 +15,7 @@ from farthing.edge.http.body import read_object
 from farthing.errors import ContractExceeded, Forbidden, InvalidRequest
 from farthing.ledger.memory import MemoryLedger
 from farthing.models.call import Caller
-from farthing.models.health import Health
+from farthing.models.health.health import Health
 from farthing.models.lanes import ways
 from farthing.models.pricing.afford import OUTPUT_TOKENS_ASSUMED, affordable
 from farthing.models.pricing.cost import worst_case_nusd

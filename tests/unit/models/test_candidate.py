@@ -11,7 +11,7 @@ from farthing.dialects.chat.answers.reply import Fields, WholeReply
 from farthing.jobs.runner import text_of
 from farthing.models.call import CallResult
 from farthing.models.candidate import draft_of
-from farthing.models.health import Health
+from farthing.models.health.health import Health
 from farthing.types import DEFAULT_ENDPOINT, Answer, Attempt, CandidateAnswer, Request, Target, Tenant
 
 REQUEST = Request(

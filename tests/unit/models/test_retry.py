@@ -13,7 +13,7 @@ from farthing.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from farthing.models.health import IN_A_ROW_MAX, Health
+from farthing.models.health.health import IN_A_ROW_MAX, Health
 from farthing.models.retry import BACKOFF_S, Failed, Try, jitter_s, next_try, stale
 from farthing.types import Attempt, Target
 

@@ -18,7 +18,7 @@ from farthing.errors import ConfigError
 from farthing.wiring.credentials import check_credentials
 from farthing.wiring.plugins import named, tried
 from farthing.wiring.providers import build_provider, reach_issuer
-from farthing.wiring.semantic_certificates import uncertified_languages
+from farthing.wiring.semantic.certificates import uncertified_languages
 from farthing.wiring.warnings import advised
 
 
@@ -142,7 +142,7 @@ def _faults_of_environment(config: configuration.Config, plugins: Mapping[str, A
         except ConfigError as why:
             yield str(why)
     if any(endpoint.cache.semantic.mode != "off" for endpoint in config.endpoints.values()):
-        from farthing.wiring.semantic_cache import missing_packages
+        from farthing.wiring.semantic.cache import missing_packages
 
         missing = missing_packages(config)
         if missing is not None:

@@ -18,7 +18,7 @@ from farthing.dialects.chat.usage import read_usage
 from farthing.errors import KeyRejected, ProviderError, StoreError
 from farthing.models.embed.batching import Asked, Batcher
 from farthing.models.embed.session import require
-from farthing.models.health import Health
+from farthing.models.health.health import Health
 from farthing.models.pricing.cost import cost_nusd
 from farthing.protocols import Provider, Transport
 from farthing.types import Prompt, Target, Usage

@@ -28,10 +28,10 @@ from msgspec import Struct
 
 from farthing.config import CallConfig
 from farthing.errors import KeyRejected, ProviderBusy, ProviderError
-from farthing.models.health import Health
-from farthing.models.outliers import reconsidered
+from farthing.models.health.health import Health
+from farthing.models.health.outliers import reconsidered
+from farthing.models.health.speed import OUTPUT_TOKENS
 from farthing.models.retry import Failed
-from farthing.models.speed import OUTPUT_TOKENS
 from farthing.protocols import Provider
 from farthing.types import Request
 

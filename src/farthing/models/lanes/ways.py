@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 from farthing.config import AnyProviderConfig, CallConfig, LaneConfig
 from farthing.errors import ProviderError
-from farthing.models.health import Health
+from farthing.models.health.health import Health
 from farthing.models.lanes.pick import HealthOfAll, Lane, Lanes, Place, Warm
 from farthing.protocols import Provider
 from farthing.types import Target

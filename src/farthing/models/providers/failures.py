@@ -17,7 +17,7 @@ from farthing.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from farthing.models.rate_headers import refill_s, retry_after_s
+from farthing.models.health.rate_headers import refill_s, retry_after_s
 from farthing.models.transport.connection import header
 from farthing.runtime.redact import NO_SECRETS, Redactor
 from farthing.types import Json

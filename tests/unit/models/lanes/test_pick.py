@@ -15,7 +15,7 @@ from farthing.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from farthing.models.health import IN_A_ROW_MAX, Health
+from farthing.models.health.health import IN_A_ROW_MAX, Health
 from farthing.models.lanes.pick import Lane, Lanes, Place, Warm, affinity_of
 from farthing.models.lanes.ways import Ways
 from farthing.models.retry import Failed

@@ -17,7 +17,7 @@ from farthing.errors import ConfigError, InvalidRequest
 from farthing.guarantees.certificates.semantic_cache import Certificate, Scope, certificate_path, save
 from farthing.models.embed.onnx import OnnxEmbedder
 from farthing.types import DEFAULT_ENDPOINT, Endpoint, Json, Request, Semantics, Target
-from farthing.wiring.semantic_cache import (
+from farthing.wiring.semantic.cache import (
     GAUGES,
     SemanticParts,
     answer_policies,
@@ -26,7 +26,7 @@ from farthing.wiring.semantic_cache import (
     build_semantic,
     build_semantics,
 )
-from farthing.wiring.semantic_certificates import uncertified_languages
+from farthing.wiring.semantic.certificates import uncertified_languages
 from farthing.wiring.warnings import advised
 
 BASE = """

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.models.rate_headers import Allowance, allowances, refill_s, retry_after_s
+from farthing.models.health.rate_headers import Allowance, allowances, refill_s, retry_after_s
 
 NOW_UNIX_S = 1_796_083_200.0  # 2026-12-01T00:00:00Z
 

@@ -5,7 +5,7 @@ import random
 import pytest
 from tests.asking import asked
 
-from farthing.models.speed import FRESH_S, OUTPUT_TOKENS, SAMPLES_MIN, Lengths, Speed, expectation
+from farthing.models.health.speed import FRESH_S, OUTPUT_TOKENS, SAMPLES_MIN, Lengths, Speed, expectation
 from farthing.types import Endpoint, Target, replace
 
 TARGET = Target(name="a/small", provider="a", model="small")

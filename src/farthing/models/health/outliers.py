@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from farthing.models.health import Health
+    from farthing.models.health.health import Health
 
 FAILED_MIN = 5
 FAILED_SHARE = 0.2

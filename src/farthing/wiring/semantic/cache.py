@@ -37,7 +37,7 @@ from farthing.models.embed.session import PACKAGES as EMBEDDER_PACKAGES
 from farthing.protocols import AnswerJudge, Embedder, PairModel, Verifier
 from farthing.text.phrase import normalised
 from farthing.types import Endpoint, Price, Request, Semantics, Target, replace
-from farthing.wiring import semantic_certificates
+from farthing.wiring.semantic import certificates
 
 if TYPE_CHECKING:
     from farthing.brain.cache.semantic.cache import SemanticAnswers
@@ -264,11 +264,10 @@ def build_semantic(
         partitioning=PARTITIONING,
     )
     certified = {
-        name: semantic_certificates.certified(endpoint, parts.state_dir, scope)
-        for name, endpoint in endpoints.items()
+        name: certificates.certified(endpoint, parts.state_dir, scope) for name, endpoint in endpoints.items()
     }
     terms = {name: e.semantic for name, e in certified.items() if e.semantic is not None}
-    made = semantic_certificates.made_unix_s(parts.state_dir, terms)
+    made = certificates.made_unix_s(parts.state_dir, terms)
     try:
         semantic_cache.note_scope(parts.state_dir, scope, time.time())
     except OSError as error:

@@ -7,9 +7,9 @@ import pytest
 from tests import virtual
 
 from farthing.config import CallConfig
-from farthing.models.health import Health
-from farthing.models.limits import GOOD_MIN, UNSEEN_S, WINDOW_ANSWERS_MIN, WINDOW_S, Limits
-from farthing.models.outliers import PROBE_S, outlier
+from farthing.models.health.health import Health
+from farthing.models.health.limits import GOOD_MIN, UNSEEN_S, WINDOW_ANSWERS_MIN, WINDOW_S, Limits
+from farthing.models.health.outliers import PROBE_S, outlier
 
 
 class Clock:

@@ -16,9 +16,9 @@ from collections.abc import Callable
 
 from farthing.config import CallConfig
 from farthing.errors import ProviderBusy, ProviderError, ProviderRejected, ProviderUnavailable
-from farthing.models.limits import Limits
-from farthing.models.outliers import FAILED_MIN, Ejection
-from farthing.models.speed import Speed
+from farthing.models.health.limits import Limits
+from farthing.models.health.outliers import FAILED_MIN, Ejection
+from farthing.models.health.speed import Speed
 
 IN_A_ROW_MAX = 5
 PAUSE_S = 1.0  # after a 429 that says nothing of how long

@@ -31,7 +31,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from math import ceil, floor
 
-from farthing.models.rate_headers import Allowance, allowances, tells
+from farthing.models.health.rate_headers import Allowance, allowances, tells
 
 CUT = 0.8
 GROWTH = 0.4
