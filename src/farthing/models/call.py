@@ -53,6 +53,7 @@ from farthing.protocols import (
     Hold,
     Ledger,
     PromptCaches,
+    PromptPreparer,
     Provider,
     Reply,
     SentPrompt,
@@ -156,6 +157,8 @@ class Caller:
     """Whether anything is learnt of the time that answers take."""
     prompt_caches: PromptCaches | None = None
     """What is known of providers' prompt caches; outlives a configuration. None: they are not measured."""
+    preparer: PromptPreparer | None = None
+    """What helps providers' prompt caches; None: prompts go up as they are."""
 
     def __init__(
         self,
@@ -370,6 +373,9 @@ class Caller:
             sizes = self._sizes
             closer = None if sizes is None else sizes.bound
             prompt, worst_case = affordable(prompt, target, left_nusd, closer)
+        if self.preparer is not None and call.otherwise != "skipped":
+            has = self._providers[target.provider].capabilities
+            prompt = self.preparer.prepared(call.request, prompt, target, has)
         unsaid = self._unsaid(prompt, target, call.request.operation)
         left_out = "" if unsaid is ALL_SAID else self._left_out(target, unsaid)
         hold.call(worst_case)
@@ -393,6 +399,8 @@ class Caller:
             health.abandoned(probe)
             attempt.error = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
             self._failed_cost(result, prompt, None)
+            if result.prompt is not None:
+                result.prompt.failed(attempt.cost_nusd)
             raise
         finally:
             attempt.total_ms = (self._clock() - began_s) * 1000
@@ -423,6 +431,8 @@ class Caller:
         if attempt.status is None:  # else it failed after its head had come
             attempt.status = error.upstream_status
         self._failed_cost(result, prompt, error)
+        if result.prompt is not None:
+            result.prompt.failed(attempt.cost_nusd)
         hold.release(result.held_nusd, attempt.cost_nusd)
         left_s = hold.left_s
         if left_s is not None and left_s <= 0:
@@ -510,6 +520,8 @@ class Caller:
         head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
         if self.prompt_caches is not None and call.otherwise != "skipped":
             result.prompt = self.prompt_caches.sent(request, target, body)
+            if self.preparer is not None:
+                result.prompt = self.preparer.sent(result.prompt, request, target, prompt)
         began_s = self._clock()
         exchange = await self._transport.send(
             provider.origin, head, body, first_byte_s=within_s, whole=not prompt.stream

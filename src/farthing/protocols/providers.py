@@ -35,6 +35,10 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """What one call for embeddings takes."""
     output_tokens_min: int = 0
     """A request that is translated for it asks for no fewer tokens of output than this: fewer are refused."""
+    marks: bool = False
+    """It writes the marks for a prompt cache that a prompt has (`Prompt.marks`)."""
+    cache_key: bool = False
+    """It sends the key of a prompt cache that a prompt has (`Prompt.cache_key`)."""
     counts_tokens: bool = False
     """It counts the tokens of a prompt exactly, for a call of its own (`Provider.count_call`)."""
 

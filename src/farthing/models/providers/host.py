@@ -19,6 +19,8 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     """What it has of the operations that are passed through."""
     inputs_max: InputsMax = ANY_INPUTS
     """What one call of it for embeddings takes."""
+    cache_key: bool = False
+    """It takes `prompt_cache_key`."""
 
 
 UNKNOWN_HOST = HostFacts()

@@ -92,6 +92,7 @@ class OpenAIProvider(HttpProvider):
             choices=True,
             logprobs=True,
             counts_tokens=False,
+            cache_key=host.cache_key,
         )
         self._native = native
         self._include_usage = config.include_usage
@@ -144,6 +145,8 @@ class OpenAIProvider(HttpProvider):
                 "max_tokens" in body and asked != model and asked != target.name and _reasons(model)
             ):
                 _set_cap(body, model, prompt.output_tokens_max)
+        if prompt.cache_key:
+            body["prompt_cache_key"] = prompt.cache_key
         if prompt.stream:
             body["stream"] = True
             if self._include_usage:
