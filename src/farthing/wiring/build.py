@@ -69,7 +69,7 @@ from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
 from farthing.models.prompt_cache.breakpoints import Preparer
 from farthing.models.prompt_cache.habits import Habits
-from farthing.models.prompt_cache.keys import CacheKeys
+from farthing.models.prompt_cache.keys import PromptKeys
 from farthing.models.prompt_cache.sessions import MemoryPromptCaches
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.speed import Lengths
@@ -165,7 +165,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What sessions sent lately, and where it is cached."""
     habits: Habits = msgspec.field(default_factory=Habits)
     """How soon prompts are followed by others that begin alike."""
-    cache_keys: CacheKeys = msgspec.field(default_factory=lambda: CacheKeys(clock=time.monotonic))
+    prompt_keys: PromptKeys = msgspec.field(default_factory=lambda: PromptKeys(clock=time.monotonic))
 
     async def aclose(self) -> None:
         """Close all of them, the ledger last. Safe to call twice."""
@@ -431,7 +431,7 @@ def build_preparer(config: Config, parts: Parts) -> Preparer | None:
         return None
     return Preparer(
         parts.habits,
-        parts.cache_keys,
+        parts.prompt_keys,
         parts.prompt_caches,
         clock=time.monotonic,
         marks=marks,

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from farthing.models.pricing.prompt_cache import written_tokens
 from farthing.models.prompt_cache.habits import LIVES_S, Group, Habits
-from farthing.models.prompt_cache.keys import CacheKeys
+from farthing.models.prompt_cache.keys import PromptKeys
 from farthing.models.prompt_cache.outline import key_of, outline_of
 from farthing.models.prompt_cache.sessions import Sent
 from farthing.models.prompt_cache.terms import terms_of
@@ -54,7 +54,7 @@ class Preparer:
     def __init__(
         self,
         habits: Habits,
-        keys: CacheKeys,
+        keys: PromptKeys,
         caches: PromptCaches,
         *,
         clock: Callable[[], float],

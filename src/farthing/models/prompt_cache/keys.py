@@ -51,7 +51,7 @@ class _Rate:
             self._busy_s = now_s
 
 
-class CacheKeys:
+class PromptKeys:
     """The rates of beginnings, as many as `BEGINNINGS_MAX`. Outlives a reload."""
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
