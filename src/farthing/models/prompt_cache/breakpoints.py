@@ -15,7 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from farthing.models.pricing.prompt_cache import written_tokens
-from farthing.models.prompt_cache.habits import LIVES_S, Group, Habits
+from farthing.models.prompt_cache.habits import LIVES_S, Group, Habits, turn_of
 from farthing.models.prompt_cache.keys import PromptKeys
 from farthing.models.prompt_cache.outline import key_of, outline_of
 from farthing.models.prompt_cache.sessions import Sent
@@ -114,8 +114,9 @@ class Preparer:
         now_s = self._clock()
         choices = list(self._choices(request, target, group, rates, tokens, least, now_s))
         choices.sort(key=lambda one: one.gain, reverse=True)
+        plain_nusd = -(-tokens * rates.plain_pusd // PUSD_PER_NUSD)
         for one in choices:
-            if one.gain > 0 and group.account.allows(one.marks.reserved_nusd, now_s):
+            if one.gain > 0 and group.account.allows(one.marks.reserved_nusd, plain_nusd, now_s):
                 return one.marks
         return None
 
@@ -146,12 +147,13 @@ class Preparer:
                     extra = rates.extra_nusd(life, begins - held)
                     found = [Choice(gain, CacheMarks(tools=life, system=life, reserved_nusd=extra))]
         warm = self._caches.warm(request, target)
+        turn = turn_of(outline)
         last = group.open((key_of(request, outline), outline.question))
         cached = held if warm is None else max(held, min(warm.tokens, tokens))
         for life, write in rates.write.items():
             if warm is not None and last is not None and last.life not in ("", life):
                 continue
-            chance = group.followed[life, "first" if last is None else "later"].low
+            chance = group.followed[life, turn].low
             gain = _gain(rates.read, write, chance, tokens, cached)
             front = "1h" if "1h" in (life, shared_life) else life
             extra = rates.extra_nusd(front if not cached else life, tokens - cached)

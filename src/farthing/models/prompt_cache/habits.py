@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from farthing.models.prompt_cache.outline import Outline
 from farthing.models.prompt_cache.segments import MESSAGES
 from farthing.models.prompt_cache.why import Call
 from farthing.stats.intervals import Z95
@@ -22,15 +23,20 @@ from farthing.stats.intervals import Z95
 LIVES_S: Final = {"5m": 300.0, "1h": 3_600.0}
 SURE_SHARE: Final = 0.97
 """Of a life, after which it is not counted on any more."""
-CALLS_WEIGHED: Final = 64.0
+CALLS_WEIGHED: Final = 32.0
 OPEN_MAX: Final = 1_000
 PREFIXES_MAX: Final = 200
 GROUPS_MAX: Final = 1_000
-STAKES: Final = 3
 FORGIVEN_S: Final = 86_400.0
+FIRST_MESSAGES_MAX: Final = 2
 PRIOR_CALLS: Final = 3.0
 
 Turn = Literal["first", "later"]
+
+
+def turn_of(outline: Outline) -> Turn:
+    """Whether a conversation begins: with a system prompt at most before its first question."""
+    return "first" if outline.count <= FIRST_MESSAGES_MAX else "later"
 
 
 class Share:
@@ -86,9 +92,9 @@ class Known(Struct):
 class Account:
     """What marks saved, less what they cost, in nano-dollars.
 
-    A write goes ahead if all of what is not yet read again comes to at most `STAKES` times its own extra
-    price: that is the most that marks can ever lose here in `FORGIVEN_S`, whatever the traffic does, and only
-    where nothing was saved before.
+    A write goes ahead if all that writes cost more and nothing has saved yet comes to no more than what its
+    own prompt costs plain. So that is the most that marks can ever lose here in `FORGIVEN_S`, whatever the
+    traffic does: what was saved before included, calls that are under way too.
     """
 
     __slots__ = ("_since_s", "balance_nusd")
@@ -98,14 +104,16 @@ class Account:
         self._since_s: float | None = None
         """Since when the balance is below zero."""
 
-    def allows(self, nusd: int, now_s: float) -> bool:
+    def allows(self, nusd: int, plain_nusd: int, now_s: float) -> bool:
+        """Whether a write may go ahead that costs `nusd` more than plain input, of a prompt that costs
+        `plain_nusd` plain."""
         if self.balance_nusd >= 0:
             self._since_s = None
         elif self._since_s is None:
             self._since_s = now_s
         elif now_s - self._since_s > FORGIVEN_S:
             self.balance_nusd, self._since_s = 0, None
-        return self.balance_nusd - nusd >= -STAKES * nusd
+        return self.balance_nusd - nusd >= -plain_nusd
 
     def book(self, nusd: int) -> None:
         self.balance_nusd += nusd
@@ -147,7 +155,7 @@ class Group:
                 own = follows and before is not None and before.at_s == last.at_s
                 hit = own and at_s - last.at_s < LIVES_S[name] * SURE_SHARE
                 self.followed[name, last.turn].add(hit)
-            waiting[session] = Open(at_s, "later" if follows else "first", life)
+            waiting[session] = Open(at_s, turn_of(call.outline), life)
         self._learn_beginning(beginning, call)
 
     def _expire(self, now_s: float) -> None:

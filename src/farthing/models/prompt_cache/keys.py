@@ -75,7 +75,9 @@ class PromptKeys:
         if rate.parts > 1:
             whose = request.session or request.user + _question(request)
             part = blake2b(whose.encode("utf-8", "surrogatepass"), digest_size=2).digest()
-            told.update(b"\0%d of %d" % (int.from_bytes(part) % rate.parts, rate.parts))
+            part_of = int.from_bytes(part) % rate.parts  # of twice as many, half keep theirs
+            if part_of:
+                told.update(b"\0%d" % part_of)
         return "fg-" + told.hexdigest()
 
     def _rate(self, beginning: bytes) -> _Rate:
