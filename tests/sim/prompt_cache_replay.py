@@ -2,9 +2,9 @@
 and through what the gateway does with a prompt, on a clock of their own.
 
 `Claude` caches what is marked, as `tests.faults.messages_prompt` has it: four marks, 20 blocks of look-back,
-a minimum, two lives that each hit renews. `Gpt` caches by itself, from 1,024 tokens on in steps of 128, on many
-machines, each with a cache of its own: a prompt goes to the one that its first tokens and its key choose, and
-elsewhere if more than 15 a minute do.
+a minimum, two lives that each hit renews. `Gpt` caches by itself, from 1,024 tokens on in steps of 128, on
+many machines, each with a cache of its own: a prompt goes to the one that its first tokens and its key
+choose, and elsewhere if more than 15 a minute do.
 """
 
 import gzip
@@ -36,7 +36,7 @@ from farthing.models.providers.host import HostFacts
 from farthing.models.providers.kinds import make
 from farthing.models.transport.origin import HttpOrigin
 from farthing.protocols import Provider, SentPrompt
-from farthing.types import Endpoint, Price, Prompt, Request, Sent, Target, Usage
+from farthing.types import Endpoint, Price, Prompt, Request, Sent, Target, Usage, replace
 
 Json = dict[str, Any]
 CLAUDE_PRICE: Final = Price(
@@ -147,12 +147,12 @@ class Gateway:
         self._caches = MemoryPromptCaches(clock=clock)
         self.habits = Habits()
         self._preparer = Preparer(self.habits, PromptKeys(clock=clock), self._caches, clock=clock)
-        self._endpoint = Endpoint(name=endpoint)
+        self.endpoint = Endpoint(name=endpoint)
         self._provider = _provider(target)
 
     def through(self, turn: Turn, bill: Callable[[Json], Usage]) -> tuple[bytes, Usage]:
         """What went up, and what it was billed."""
-        body, sent = self._begun(turn)
+        body, sent = self.started(turn)
         usage = bill(json.loads(body))
         if sent is not None:
             sent.told(usage, self.target.price)
@@ -177,12 +177,14 @@ class Gateway:
             found[name] = (time.process_time() - began_s) / rounds * 1e6
         return found
 
-    def begin(self, turn: Turn) -> bytes:
-        """What goes up of a call that is not answered yet."""
-        return self._begun(turn)[0]
+    def begin(self, turn: Turn, **changes: Any) -> bytes:
+        """What goes up of a call that is not answered yet. `changes` are fields of its request."""
+        return self.started(turn, **changes)[0]
 
-    def _begun(self, turn: Turn) -> tuple[bytes, SentPrompt | None]:
+    def started(self, turn: Turn, **changes: Any) -> tuple[bytes, SentPrompt | None]:
+        """What goes up, and what is to be told of it."""
         request, prompt = self._asked(turn)
+        request = replace(request, **changes)
         prompt = self._preparer.prepared(request, prompt, self.target, self._provider.capabilities)
         self._provider.unsaid(prompt, self.target, "chat")
         _, body = self._provider.encode(prompt, self.target, "chat", "r-1")
@@ -197,11 +199,11 @@ class Gateway:
         elif self._translated:
             chat = request_writer.inner(request_reader.read(turn.body))
         request = asked(
-            body=chat, session=turn.session, endpoint=self._endpoint, sent=sent, prompt_chars=len(raw)
+            body=chat, session=turn.session, endpoint=self.endpoint, sent=sent, prompt_chars=len(raw)
         )
         prompt = Prompt(
             body=chat,
-            input_tokens=sum(block.tokens for block in blocks_of(turn.body)),
+            input_tokens=len(raw) // 4,
             input_tokens_bound=None,
             output_tokens_max=None,
             stream=False,

@@ -21,7 +21,7 @@ from farthing.models.prompt_cache.outline import key_of, outline_of
 from farthing.models.prompt_cache.sessions import Sent
 from farthing.models.prompt_cache.terms import terms_of
 from farthing.protocols import Capabilities, PromptCaches, SentPrompt
-from farthing.types import CacheMarks, Json, Price, Prompt, PromptCacheUse, Request, Target, Usage, replace
+from farthing.types import CacheMarks, Price, Prompt, PromptCacheUse, Request, Target, Usage, replace
 
 MARK: Final = "cache_control"
 DEPTH_MAX: Final = 4
@@ -97,19 +97,21 @@ class Preparer:
         if not isinstance(sent, Sent) or not terms_of(target).marked or not self._may_mark(request):
             return sent
         group = self._habits.of(request.tenant.name, request.endpoint.name, target.name)
-        return MarkedPrompt(sent, group, request, prompt.marks)
+        return MarkedPrompt(sent, group, request, prompt)
 
     def _may_mark(self, request: Request) -> bool:
         return self._marks != (request.endpoint.name in self._unlike_marks)
 
     def _chosen(self, request: Request, prompt: Prompt, target: Target) -> CacheMarks | None:
         terms = terms_of(target)
-        least, tokens = terms.tokens_min or 1, prompt.input_tokens
-        if not terms.marked or tokens < least:
+        if not terms.marked:
             return None
         group = self._habits.find(request.tenant.name, request.endpoint.name, target.name)
-        rates = None if group is None else rates_of(target.price, tokens)
-        if group is None or rates is None or is_marked(prompt):
+        if group is None:
+            return None
+        least, tokens = terms.tokens_min or 1, round(prompt.input_tokens * group.counted)
+        rates = rates_of(target.price, tokens) if tokens >= least else None
+        if rates is None:
             return None
         now_s = self._clock()
         choices = list(self._choices(request, target, group, rates, tokens, least, now_s))
@@ -117,7 +119,7 @@ class Preparer:
         plain_nusd = -(-tokens * rates.plain_pusd // PUSD_PER_NUSD)
         for one in choices:
             if one.gain > 0 and group.account.allows(one.marks.reserved_nusd, plain_nusd, now_s):
-                return one.marks
+                return None if is_marked(prompt) else one.marks
         return None
 
     def _choices(
@@ -165,17 +167,18 @@ class Preparer:
 class MarkedPrompt:
     """Implements `protocols.SentPrompt`: what comes of a prompt is learnt from, and its marks are booked."""
 
-    __slots__ = ("_booked_nusd", "_group", "_learnt", "_marks", "_request", "_sent")
+    __slots__ = ("_booked_nusd", "_estimated", "_group", "_learnt", "_marks", "_request", "_sent")
 
-    def __init__(self, sent: Sent, group: Group, request: Request, marks: CacheMarks | None) -> None:
+    def __init__(self, sent: Sent, group: Group, request: Request, prompt: Prompt) -> None:
         self._sent = sent
         self._group = group
         self._request = request
-        self._marks = marks
+        self._marks = prompt.marks
+        self._estimated = prompt.input_tokens
         self._learnt = False
         self._booked_nusd = 0
-        if marks is not None:
-            self._book(-marks.reserved_nusd)
+        if prompt.marks is not None:
+            self._book(-prompt.marks.reserved_nusd)
 
     def told(self, usage: Usage, price: Price | None) -> PromptCacheUse:
         """See `protocols.SentPrompt`."""
@@ -202,6 +205,8 @@ class MarkedPrompt:
         if call is None:
             return
         outline, group = call.outline, self._group
+        if not usage.estimated:
+            group.count(self._estimated, usage.input_tokens)
         session = (key_of(request, outline), outline.question)
         beginning: Hashable = (outline.tools, outline.system)
         group.learn(session, beginning, call, self._sent.before, "" if marks is None else marks.turns)
@@ -231,30 +236,29 @@ def rates_of(price: Price | None, tokens: int) -> Rates | None:
 def is_marked(prompt: Prompt) -> bool:
     """Whether the client set a mark anywhere, or says itself what is to be read from a cache."""
     sent = prompt.sent
-    bodies = (prompt.body,) if sent is None or not sent.body else (sent.body, prompt.body)
-    return any(_has_mark(body) for body in bodies)
-
-
-def _has_mark(body: Json) -> bool:
+    body = prompt.body if sent is None or sent.dialect != "messages" or not sent.body else sent.body
     if MARK in body or "cached_content" in body or "cachedContent" in body:
         return True
-    return any(_in_list(body.get(name), DEPTH_MAX) for name in ("messages", "system", "tools"))
+    return any(_in_list(body.get(name), DEPTH_MAX) for name in ("system", "tools", "messages"))
 
 
 def _in_list(values: Any, depth: int) -> bool:
+    """Whether an object of a list, or one within it, is marked; the last ones are looked at first, where
+    agents set their marks."""
     if values.__class__ is not list:
         return False
-    for value in values:
+    for value in reversed(values):
         if value.__class__ is not dict:
             continue
         if MARK in value:
             return True
-        if len(value) == 2 and value.get("content").__class__ is str:
-            continue  # the normal message
-        if depth and (
-            _in_list(value.get("content"), depth - 1)
-            or _in_list(value.get("tool_calls"), 0)
-            or MARK in (value.get("function") or ())
-        ):
+        if not depth:
+            continue
+        content = value.get("content")
+        if content.__class__ is list and _in_list(content, depth - 1):
+            return True
+        if "tool_calls" in value and _in_list(value["tool_calls"], 0):
+            return True
+        if "function" in value and MARK in (value["function"] or ()):
             return True
     return False

@@ -24,6 +24,7 @@ LIVES_S: Final = {"5m": 300.0, "1h": 3_600.0}
 SURE_SHARE: Final = 0.97
 """Of a life, after which it is not counted on any more."""
 CALLS_WEIGHED: Final = 32.0
+COUNTS_WEIGHED: Final = 2.0
 OPEN_MAX: Final = 1_000
 PREFIXES_MAX: Final = 200
 GROUPS_MAX: Final = 1_000
@@ -122,7 +123,7 @@ class Account:
 class Group:
     """The calls of one tenant, endpoint and target."""
 
-    __slots__ = ("_long", "_short", "account", "followed", "prefixes", "shared")
+    __slots__ = ("_long", "_short", "account", "counted", "followed", "prefixes", "shared")
 
     def __init__(self) -> None:
         self.followed: dict[tuple[str, Turn], Share] = {
@@ -136,6 +137,13 @@ class Group:
         self._long: OrderedDict[Hashable, Open] = OrderedDict()
         """Calls that may still be gone on from within each life, the oldest first."""
         self.account = Account()
+        self.counted = 1.0
+        """Tokens as the provider counts them, for one of our estimate."""
+
+    def count(self, estimated: int, tokens: int) -> None:
+        """Of a prompt that was estimated at so many tokens, and has so many."""
+        if estimated > 0 and tokens > 0:
+            self.counted += (tokens / estimated - self.counted) / COUNTS_WEIGHED
 
     def open(self, session: Hashable) -> Open | None:
         """The last call of a session, within the longest life."""

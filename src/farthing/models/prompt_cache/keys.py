@@ -62,7 +62,7 @@ class PromptKeys:
         """The same for all calls of a conversation while its beginning comes about as often; of two tenants
         never the same. Empty: the client has its own, or the prompt is too short to be cached."""
         sent = prompt.sent
-        if prompt.input_tokens < (terms_of(target).tokens_min or TOKENS_MIN) or prompt.body.get(
+        if prompt.input_tokens * 2 < (terms_of(target).tokens_min or TOKENS_MIN) or prompt.body.get(
             "prompt_cache_key"
         ):
             return ""
