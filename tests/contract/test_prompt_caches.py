@@ -122,6 +122,32 @@ def test_a_request_without_marks_is_told_as_that_where_only_what_is_marked_is_ca
     assert (missed.result, missed.missed_tokens) == ("unmarked", 8_500)
 
 
+def test_a_prompt_that_grows_over_the_minimum_had_nothing_to_read(agent: Agent) -> None:
+    assert agent.call(GPT, used(1_000)).result == "short"
+    grown = agent.call(GPT, used(1_500))
+    assert (grown.result, grown.missed_tokens, grown.missed_nusd) == ("short", 0, 0)
+    assert agent.call(GPT, used(300, read=1_408)).result == "read"
+
+
+def test_an_agent_that_begins_to_mark_is_told_as_one_that_begins(agent: Agent) -> None:
+    assert agent.call(CLAUDE, used(8_000)).result == "unmarked"
+    assert agent.call(CLAUDE, used(0, written=8_500)).result == "first"
+    assert agent.call(CLAUDE, used(0, read=8_500, written=300)).result == "read"
+
+
+def test_an_answer_that_broke_off_before_anything_was_told_forgets_nothing(agent: Agent) -> None:
+    agent.call(CLAUDE, used(0, written=8_000))
+    assert agent.call(CLAUDE, used(9_000, estimated=True)).result == "untold"
+    found = agent.call(CLAUDE, used(0, written=9_500))
+    assert (found.result, found.missed_tokens) == ("evicted", 8_000)
+
+
+def test_what_was_told_of_an_answer_that_broke_off_counts(agent: Agent) -> None:
+    agent.call(CLAUDE, used(0, written=8_000))
+    cut = agent.call(CLAUDE, used(0, read=8_000, written=500, estimated=True))
+    assert (cut.result, cut.saved_nusd) == ("read", 8_000 * 3_600 - 500 * 1_000)
+
+
 @pytest.mark.parametrize(
     ("change", "segment", "missed"),
     [("tools", "tools", 8_000), ("system", "system", 8_000), ("message", "message 1", 8_000)],

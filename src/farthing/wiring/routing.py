@@ -261,7 +261,8 @@ def build_scoring(
 def staying(config: Config, router: Router, rules: RulesRouter, stays: Stays | None) -> Router:
     """`router`, with sessions kept where their prompts are cached if the configuration wants it; `router`
     itself if not."""
-    if stays is None or (config.prompt_cache.stay is None and config.route.rules != DEFAULT_RULES):
+    own = config.route.rules != DEFAULT_RULES or isinstance(config.route, PluginRouteConfig)
+    if stays is None or (config.prompt_cache.stay is None and own):
         return router
     return WarmRouter(router, rules, stays)
 

@@ -19,13 +19,15 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 BODY_BYTES_MIN: Final = 1_500
 """A shorter body has not the tokens that any provider caches: it is not looked at."""
-BODY_BYTES_MAX: Final = 8_388_608  # a million tokens are about 4 MiB
+BODY_BYTES_MAX: Final = 4_194_304  # of text a million tokens
 SEGMENTS_MAX: Final = 5_000
 BLOCK_BYTES: Final = 1_024
 """How exactly it is known where a segment changed."""
 BLOCKS_MAX: Final = 256  # of one segment; of what is behind them only that it changed is known
 AT_ONCE: Final = 256
-"""Messages that are taken apart without a pause: 1 ms."""
+"""Messages that are taken apart without a pause, which takes 1 ms; fewer where they have as many bytes as
+follow."""
+AT_ONCE_BYTES: Final = 524_288
 NEAR_END: Final = 4
 """Messages at the end that are read anew each time: marks stand there, and move."""
 KEPT_PARTS_MAX: Final = 16
@@ -70,7 +72,8 @@ _POINT = re.compile(rb'\{\s*"cachePoint"\s*:\s*\{[^{}]*\}\s*\}')
 _ONE_TEXT = re.compile(rb'("content"\s*:\s*)\[\s*\{\s*"type"\s*:\s*"text"\s*,\s*"text"\s*:\s*(?=")')
 _ONE_SYSTEM = re.compile(rb'\[\s*\{\s*"type"\s*:\s*"text"\s*,\s*"text"\s*:\s*(?=")')
 _SYSTEM_ROLE = re.compile(rb'[^{}\[\]]{0,64}?"role"\s*:\s*"(?:system|developer)"')
-_BASE64 = re.compile(rb"[A-Za-z0-9+/]{1024,}+={0,2}")
+_MEDIA = re.compile(rb'"(?:data:[^,"]{0,100},)?[A-Za-z0-9+/_-]{256}')
+"""How data in base64 begins."""
 
 
 class Prefix:
@@ -205,6 +208,19 @@ class Prefix:
         self._kept_hashes = (*hashes, (end, hash(memoryview(body)[since:end])))
         self._kept, self._kept_bytes = self._kept + len(raws), end
 
+    def _see_head(self, body: bytes, left: int) -> None:
+        """See which segments stand before the messages, of which `left` stand behind what is kept. Nothing is
+        kept where the messages turn out to stand elsewhere: something like them was before them."""
+        try:
+            tail = _decode(_rest(body, self._name, self._kept_bytes))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._kept = 0
+            return
+        turns = tail.turns()
+        if turns is None or len(turns[1]) != left:
+            self._kept = 0
+        self._head = (tail.offered is UNSET, tail.told is UNSET)
+
 
 class Reading:
     """Takes a body apart, at most `AT_ONCE` messages at a time."""
@@ -229,9 +245,12 @@ class Reading:
         """Take some more messages apart. False: all are."""
         if self.done:
             return False
-        begin, prefix = self._left, self._prefix
-        self._left = begin + AT_ONCE
-        prefix._add_messages(self._raws[begin : self._left])
+        begin, prefix, raws = self._left, self._prefix, self._raws
+        self._left, size = begin + 1, memoryview(raws[begin]).nbytes
+        while self._left < min(len(raws), begin + AT_ONCE) and size < AT_ONCE_BYTES:
+            size += memoryview(raws[self._left]).nbytes
+            self._left += 1
+        prefix._add_messages(raws[begin : self._left])
         if self._left < len(self._raws):
             return True
         kept = len(self._raws) - NEAR_END
@@ -239,8 +258,7 @@ class Reading:
             whole = not prefix._kept
             prefix._keep(self._body, self._end, self._raws[:kept])
             if whole:
-                tail = _decode(_rest(self._body, prefix._name, prefix._kept_bytes))
-                prefix._head = (tail.offered is UNSET, tail.told is UNSET)
+                prefix._see_head(self._body, len(self._raws) - kept)
         self._body, self._raws, self._left = b"", (), 0
         return False
 
@@ -335,8 +353,10 @@ def _begin_of(body: bytes, name: str, raws: Sequence[Raw]) -> int | None:
 def _plain(data: bytes) -> bytes:
     """A segment without marks, and a text that is the only block of a message as if it were written alone:
     who marks a text has to write it as a block."""
-    if b'"cache' in data:
-        data = _without(_POINT, _without(_MARK, data))
+    if data.rfind(b'"cache_control"') >= 0:
+        data = _without(_MARK, data)
+    if data.rfind(b'"cachePoint"') >= 0:
+        data = _without(_POINT, data)
     if data.endswith(b'"}]') and data.startswith(b"["):
         match = _ONE_SYSTEM.match(data)
         if match is not None:
@@ -369,8 +389,14 @@ def _without(what: re.Pattern[bytes], data: bytes) -> bytes:
 
 
 def _weight(data: bytes) -> int:
-    size = len(data)
-    if b"base64" not in data and b"inlineData" not in data:
-        return size
-    media = [len(match[0]) for match in _BASE64.finditer(data)]
-    return size - sum(media) + MEDIA_BYTES * len(media)
+    """The bytes of a segment, those of each medium in it as `MEDIA_BYTES`."""
+    weight = len(data)
+    if data.rfind(b"base64") < 0 and data.rfind(b"inlineData") < 0:
+        return weight
+    at = 0
+    while (match := _MEDIA.search(data, at)) is not None:
+        at = data.find(b'"', match.end())
+        if at < 0:
+            break
+        weight -= max(0, at - match.start() - MEDIA_BYTES)
+    return weight

@@ -235,7 +235,7 @@ class Sent:
         if found.reusable_tokens is not None:  # of what was read, rounding may leave some
             missed = 0 if found.result == "read" else max(0, found.reusable_tokens - call.read_tokens)
         money = cache_money(price, usage, missed)
-        known = not usage.estimated
+        known = not usage.estimated or call.read_tokens > 0 or call.written_tokens > 0
         switched = before is not None and before.target != call.target
         return PromptCacheUse(
             result=found.result,
@@ -262,7 +262,7 @@ class Sent:
             input_tokens=usage.input_tokens,
             read_tokens=usage.cached_tokens,
             written_tokens=written,
-            cached_tokens=cached_tokens(usage, self._terms),
+            cached_tokens=cached_tokens(usage, self._terms, same),
             life_s=life_s(usage, same, self._terms),
             tier=usage.tier,
             writes=written > 0 or (same is not None and same.writes),

@@ -58,9 +58,11 @@ def finding(call: Call, before: Call | None, usage: Usage, terms: CacheTerms) ->
         return _of_first(call, terms)
     own = before.target == call.target
     if own and terms.marked and not before.cached_tokens and not call.read_tokens:
-        return _of_first(call, terms, "unmarked")
+        return _of_first(call, terms)
     reusable = min(before.cached_tokens if own else before.input_tokens, call.input_tokens)
     missed = reusable - call.read_tokens
+    if not reusable and not call.read_tokens:
+        return Finding("short", 0)  # the one before was
     if missed <= max(SLACK_TOKENS, terms.block_tokens * 2, int(reusable * SLACK_SHARE)):
         return Finding("read", reusable)
     if terms.tokens_min is not None and reusable < terms.tokens_min:
@@ -72,14 +74,14 @@ def finding(call: Call, before: Call | None, usage: Usage, terms: CacheTerms) ->
     return _of_miss(call, before, reusable, missed, marked=terms.marked)
 
 
-def _of_first(call: Call, terms: CacheTerms, otherwise: PromptCacheResult = "first") -> Finding:
+def _of_first(call: Call, terms: CacheTerms) -> Finding:
     """Of a prompt before which nothing was cached."""
     if call.read_tokens:
         return Finding("read", call.read_tokens)
     if terms.tokens_min is not None and call.input_tokens < terms.tokens_min:
         return Finding("short", call.input_tokens)
     marked = call.written_tokens or not terms.marked
-    return Finding("first" if marked and otherwise == "first" else "unmarked", call.input_tokens)
+    return Finding("first" if marked else "unmarked", call.input_tokens)
 
 
 def _of_miss(call: Call, before: Call, reusable: int, missed: int, *, marked: bool) -> Finding:
@@ -140,8 +142,11 @@ def life_s(usage: Usage, same: Call | None, terms: CacheTerms) -> float:
     return terms.life_s or ASSUMED_LIFE_S if same is None else same.life_s
 
 
-def cached_tokens(usage: Usage, terms: CacheTerms) -> int:
-    """What the next call can read of one with `usage`."""
+def cached_tokens(usage: Usage, terms: CacheTerms, same: Call | None) -> int:
+    """What the next call can read of one with `usage`. Of one that broke off before its provider told
+    anything: what could be read before it, by `same`."""
+    if usage.estimated and not usage.cached_tokens and not written_tokens(usage) and same is not None:
+        return same.cached_tokens
     if terms.marked:
         return usage.cached_tokens + written_tokens(usage)
     cached = usage.input_tokens // terms.block_tokens * terms.block_tokens

@@ -215,6 +215,22 @@ def test_what_has_no_conversation_has_no_segments(body: bytes) -> None:
     assert segments.read(body) is None
 
 
+@pytest.mark.parametrize("inner", [1, 3, 20])
+def test_something_like_messages_before_them_is_not_taken_for_them(inner: int) -> None:
+    def body(turns: int) -> bytes:
+        said = messages(turns)
+        decoy = {"messages": said[:1] + [{"role": "user", "content": f"{number}"} for number in range(inner)]}
+        tools = [{"name": "a", "input_schema": {"examples": [decoy]}}]
+        return json.dumps(
+            {"tools": tools, "messages": said, "system": SYSTEM}, separators=(",", ":")
+        ).encode()
+
+    before = read(body(12))
+    later = read(body(14), before)
+    assert before.parted(later) is None
+    assert later.digests == read(body(14)).digests
+
+
 def test_a_long_conversation_is_read_in_pieces() -> None:
     reading = segments.read(anthropic(messages(1_000)))
     assert reading is not None
