@@ -10,12 +10,18 @@ from tests.asking import asked
 from tests.faults.messages_prompt import blocks_of, plain
 from tests.sim.prompt_cache_replay import CLAUDE, GPT, Agents, Claude, Clock, Gateway, Turn, fixed
 
+from farthing.config import OpenAIProviderConfig
 from farthing.dialects.marking import BLOCKS_APART, MARKS_MAX
+from farthing.dialects.messages.models import abilities
 from farthing.dialects.messages.requests.marking import with_marks
+from farthing.models.discovery.abilities import abilities_at
 from farthing.models.prompt_cache.breakpoints import is_marked, rates_of
 from farthing.models.prompt_cache.habits import FORGIVEN_S, Account, Share
 from farthing.models.prompt_cache.keys import PromptKeys
-from farthing.types import CacheMarks, Prompt, Request, Tenant, replace
+from farthing.models.providers.host import HostFacts
+from farthing.models.providers.kinds import make
+from farthing.models.transport.origin import HttpOrigin
+from farthing.types import CacheMarks, Prompt, Request, Sent, Tenant, replace
 
 Json = dict[str, Any]
 ALL = CacheMarks(tools="5m", system="5m", turns="5m")
@@ -259,3 +265,40 @@ def test_more_than_fifteen_a_minute_are_spread_over_few_keys_and_a_session_keeps
     assert 2 <= len(set(first.values())) <= 8
     clock.now_s += 120.0
     assert {name: keyed(keys, session=name) for name in list(first)[:10]} == dict(list(first.items())[:10])
+
+
+@pytest.mark.parametrize("kind", ["chat", "responses"])
+def test_a_key_goes_up_by_either_dialect_of_openai_and_changes_nothing_else(kind: str) -> None:
+    config = OpenAIProviderConfig(base_url="https://api.openai.com/v1")
+    origin = HttpOrigin("openai", "api.openai.com", 443, True)
+    provider = make("openai", origin, config, path="/v1", host=HostFacts(cache_key=True))
+    assert provider.capabilities.cache_key and not provider.capabilities.marks
+    prompt = prompt_of({"model": "gpt-5.2", "messages": [user("Hi")]})
+    if kind == "responses":
+        raw = b'{ "model":"gpt-5.2", "input":[ {"role":"user","content":"Hi"} ], "store": false }'
+        sent = Sent(dialect="responses", raw=raw, body=json.loads(raw), read=prompt.body)
+        prompt = replace(prompt, sent=sent)
+    _, plain_body = provider.encode(prompt, GPT, "chat", "r")
+    _, body = provider.encode(replace(prompt, cache_key="fg-1"), GPT, "chat", "r")
+    assert json.loads(body) == {**json.loads(plain_body), "prompt_cache_key": "fg-1"}
+    assert b'{ "model":"gpt-5.2"' not in plain_body or b'"input":[ {"role":"user","content":"Hi"} ]' in body
+
+
+def test_a_host_that_is_not_known_to_take_keys_gets_none() -> None:
+    assert abilities_at("api.openai.com").cache_key and abilities_at("x.openai.azure.com").cache_key
+    assert not abilities_at("127.0.0.1").cache_key and not abilities_at("api.groq.com").cache_key
+
+
+@pytest.mark.parametrize(
+    ("model", "binds"),
+    [
+        ("claude-sonnet-5", False),
+        ("claude-opus-4-8", False),
+        ("claude-sonnet-5-5", True),
+        ("claude-opus-5.5", True),
+        ("claude-fable-5-1", True),
+        ("claude-mythos-5", False),
+    ],
+)
+def test_models_that_bind_their_thinking_are_known(model: str, binds: bool) -> None:
+    assert abilities(model).binds is binds
