@@ -148,6 +148,8 @@ class Gateway:
         self.habits = Habits()
         self._preparer = Preparer(self.habits, PromptKeys(clock=clock), self._caches, clock=clock)
         self.endpoint = Endpoint(name=endpoint)
+        self.bound: int | None = None
+        """Of the tokens of a prompt, where a term of the endpoint asks for it."""
         self._provider = _provider(target)
 
     def through(self, turn: Turn, bill: Callable[[Json], Usage]) -> tuple[bytes, Usage]:
@@ -204,7 +206,7 @@ class Gateway:
         prompt = Prompt(
             body=chat,
             input_tokens=len(raw) // 4,
-            input_tokens_bound=None,
+            input_tokens_bound=self.bound,
             output_tokens_max=None,
             stream=False,
             sent=sent,

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from farthing.models.pricing.cost import CACHE_WRITE_LONG
 from farthing.models.pricing.prompt_cache import written_tokens
 from farthing.models.prompt_cache.habits import LIVES_S, Group, Habits, turn_of
 from farthing.models.prompt_cache.keys import PromptKeys
@@ -110,7 +111,9 @@ class Preparer:
         if group is None:
             return None
         least, tokens = terms.tokens_min or 1, round(prompt.input_tokens * group.counted)
-        rates = rates_of(target.price, tokens) if tokens >= least else None
+        # where money is limited, what is held for a call must cover it: for short writes alone it does
+        short = prompt.input_tokens_bound is not None and CACHE_WRITE_LONG not in prompt.dearer
+        rates = rates_of(target.price, tokens, short=short) if tokens >= least else None
         if rates is None:
             return None
         now_s = self._clock()
@@ -222,13 +225,14 @@ def _gain(read: float, write: float, chance: float, tokens: int, cached: int) ->
     return cached * (1 - read) + (tokens - cached) * (chance * (write - read) - (write - 1))
 
 
-def rates_of(price: Price | None, tokens: int) -> Rates | None:
-    """What a prompt of `tokens` is charged by; None where it is not known or marks cannot pay."""
+def rates_of(price: Price | None, tokens: int, *, short: bool = False) -> Rates | None:
+    """What a prompt of `tokens` is charged by; None where it is not known or marks cannot pay. `short`: only
+    the shorter life comes into question."""
     while price is not None and price.long is not None and tokens > (price.long_over_tokens or tokens):
         price = price.long
     if price is None or price.cached_input_pusd is None or price.input_pusd <= price.cached_input_pusd:
         return None
-    prices = {"5m": price.cache_write_pusd, "1h": price.cache_write_long_pusd}
+    prices = {"5m": price.cache_write_pusd, "1h": None if short else price.cache_write_long_pusd}
     write = {life: pusd / price.input_pusd for life, pusd in prices.items() if pusd is not None}
     return Rates(price.cached_input_pusd / price.input_pusd, write, price.input_pusd) if write else None
 

@@ -197,6 +197,20 @@ def test_a_price_that_is_not_known_marks_nothing() -> None:
     assert rates is not None and (rates.read, rates.write) == (0.1, {"5m": 1.25, "1h": 2.0})
 
 
+@pytest.mark.parametrize(("bound", "long"), [(None, True), (99_999, False)])
+def test_where_money_is_limited_nothing_is_written_that_is_not_held_for(
+    bound: int | None, long: bool
+) -> None:
+    clock = Clock()
+    claude, gateway = Claude(clock), Gateway(CLAUDE, clock)
+    found = b""
+    for turn in Agents(1).session("slow", 12, fixed(1_500)):
+        clock.now_s = 1_000.0 + turn.at_s
+        gateway.bound = bound
+        found += gateway.through(turn, claude.bill)[0]
+    assert (b'"ttl":"1h"' in found) is long
+
+
 def test_a_call_that_failed_and_was_not_charged_costs_the_account_nothing() -> None:
     gateway, _, _, (turn, _) = warmed()
     account = gateway.habits.of("acme", "agents", CLAUDE.name).account
