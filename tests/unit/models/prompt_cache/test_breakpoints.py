@@ -15,6 +15,7 @@ from farthing.dialects.marking import BLOCKS_APART, MARKS_MAX
 from farthing.dialects.messages.models import abilities
 from farthing.dialects.messages.requests.marking import with_marks
 from farthing.models.discovery.abilities import abilities_at
+from farthing.models.prompt_cache import segments
 from farthing.models.prompt_cache.breakpoints import is_marked, rates_of
 from farthing.models.prompt_cache.habits import FORGIVEN_S, Account, Share
 from farthing.models.prompt_cache.keys import PromptKeys
@@ -316,3 +317,11 @@ def test_a_host_that_is_not_known_to_take_keys_gets_none() -> None:
 )
 def test_models_that_bind_their_thinking_are_known(model: str, binds: bool) -> None:
     assert abilities(model).binds is binds
+
+
+@pytest.mark.parametrize("system", ["Be kind. " * 300, 'Say "no" \\ é\n' * 200])
+def test_a_prompt_with_our_marks_is_known_as_the_one_without(system: str) -> None:
+    raw = json.dumps(body_of([user("Hello. " * 300), user(blocks(20))], system=system)).encode()
+    one, other = segments.read(raw), segments.read(with_marks(raw, ALL, reshape=True))
+    assert one is not None and other is not None
+    assert one.finished().digests == other.finished().digests
