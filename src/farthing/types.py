@@ -511,6 +511,21 @@ class Passages(Struct, frozen=True, kw_only=True):
     passages: tuple[Passage, ...] = ()
 
 
+class CacheMarks(Struct, frozen=True, kw_only=True):
+    """Marks for a provider's prompt cache: places behind which it finds again what stands before them. Each
+    says how long that stays, `5m` or `1h`; empty: the place is not marked. Places are in the order of the
+    prompt, and none stays longer than one before it."""
+
+    tools: str = ""
+    """Behind the last tool."""
+    system: str = ""
+    """Behind the instructions that stand before all else."""
+    turns: str = ""
+    """Behind the last turn, and some blocks before it where there are many (`dialects.marking`)."""
+    reserved_nusd: int = 0
+    """What their writes cost more than plain input, if nothing reads them."""
+
+
 class Prompt(Struct, frozen=True, kw_only=True):
     """What is sent upstream: the request after retrieval and composition, not yet for one target."""
 
@@ -532,6 +547,10 @@ class Prompt(Struct, frozen=True, kw_only=True):
     """As `Request.sent`; whether `body` is still what it was read into is for who writes it to see."""
     media_tokens: int = 0
     """The part of `input_tokens` that is images, audio and files, as no model in particular counts them."""
+    marks: CacheMarks | None = None
+    """What we mark for the provider's prompt cache, where the client marked nothing; None: nothing."""
+    cache_key: str = ""
+    """By which the provider finds its prompt cache, where the client named none; empty: it is told none."""
 
 
 # -- what comes back --------------------------------------------------------------------------------

@@ -53,6 +53,8 @@ targets = ["{BIG}"]
 [endpoints.agents]
 [cache]
 exact = "off"
+[prompt_cache]
+breakpoints = "off"
 {prices}
 """
     return start_gateway(config, PROVIDER_KEY="sk-ant-of-the-tests")

@@ -4,7 +4,7 @@ cache of prefixes with its lives, minimum and look-back."""
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from tests.faults.said import Json, pieces_of
@@ -112,12 +112,16 @@ def _tokens_of(block: Json) -> int:
 class PrefixCache:
     """Prefixes that were marked, by model. Reading one makes it live anew."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, tokens_min: int = PREFIX_TOKENS_MIN
+    ) -> None:
+        self._clock = clock
+        self._tokens_min = tokens_min
         self._until_s: dict[bytes, tuple[float, str]] = {}
 
     def read(self, model: str, blocks: list[Block]) -> Reading:
         """Find the longest prefix that is cached, and cache those that are marked behind it."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         prefixes = list(_prefixes(model, blocks))
         marks = [index for index, block in enumerate(blocks) if block.ttl]
         total = prefixes[-1][1] if prefixes else 0
@@ -130,7 +134,7 @@ class PrefixCache:
         written, before = {"5m": 0, "1h": 0}, read
         for mark in marks:
             digest, tokens = prefixes[mark]
-            if mark > hit and tokens >= PREFIX_TOKENS_MIN:
+            if mark > hit and tokens >= self._tokens_min:
                 written[blocks[mark].ttl] += tokens - before
                 before = tokens
                 self._keep(digest, now_s, blocks[mark].ttl)

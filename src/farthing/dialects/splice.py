@@ -70,10 +70,17 @@ def spliced(raw: bytes, changes: Changes, names: Collection[str]) -> bytes | Non
     ]
     if added:
         edits.append((begin, begin, b",".join(added) + (b"," if len(names) > len(gone) else b"")))
-    return _edited(raw, edits)
+    return edited(raw, edits)
 
 
-def _edited(raw: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
+def members(raw: bytes) -> dict[str, tuple[int, int]] | None:
+    """Where the value of each name of the JSON object `raw` begins and ends; None where they are not told
+    apart, as where a name is there twice."""
+    found = _walked(raw)
+    return None if found is None else {name: (one.value, one.end) for name, one in found.items()}
+
+
+def edited(raw: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
     """`raw` with other bytes in the place of some: begin, end and what stands there then."""
     view = memoryview(raw)
     pieces: list[bytes | memoryview] = []

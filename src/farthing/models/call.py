@@ -60,6 +60,7 @@ from farthing.protocols import (
     Ledger,
     ModelWatch,
     PromptCaches,
+    PromptPreparer,
     Provider,
     Reply,
     SentPrompt,
@@ -181,6 +182,8 @@ class Caller:
     """What is known of providers' prompt caches; outlives a configuration. None: they are not measured."""
     models: ModelWatch | None = None
     """Who hears what answers name as their model. None: nobody."""
+    preparer: PromptPreparer | None = None
+    """What helps providers' prompt caches; None: prompts go up as they are."""
 
     def __init__(
         self,
@@ -527,14 +530,20 @@ class Caller:
         `failed`."""
         raise NotImplementedError
 
-    async def _attempt(
-        self, call: CallRequest, target: Target, lane: Lane, route: Route, *, again: bool, others: bool
-    ) -> CallResult:
-        hold, receipt, health, provider = call.hold, call.receipt, lane.health, lane.provider
+    def _made_ready(
+        self, call: CallRequest, target: Target, provider: Provider
+    ) -> tuple[Prompt, int | None, str]:
+        """The prompt as it goes to `target`, the most that its answer may cost in nano-dollars (None: nothing
+        limits it), and the names of what its provider is not told.
+
+        Raises:
+            ProviderError: it may not go there, or a field cannot be sent and may not be left out.
+            ContractExceeded: it costs too much there.
+        """
         self.regions.check(call.request.endpoint, target)
         least = provider.capabilities.output_tokens_min
         prompt = _with_at_least(call.prompt, least) if least else call.prompt
-        left_nusd = hold.left_nusd
+        left_nusd = call.hold.left_nusd
         worst_case: int | None = None
         if left_nusd is not None and call.request.operation in PASSING:
             worst_case = flat_nusd(target.price)
@@ -542,8 +551,17 @@ class Caller:
             sizes = self._sizes
             closer = None if sizes is None else sizes.bound
             prompt, worst_case = affordable(prompt, target, left_nusd, closer)
+        if self.preparer is not None and call.otherwise != "skipped":
+            prompt = self.preparer.prepared(call.request, prompt, target, provider.capabilities)
         unsaid = self._unsaid(prompt, target, call.request.operation, provider)
         left_out = "" if unsaid is ALL_SAID else self._left_out(target, unsaid)
+        return prompt, worst_case, left_out
+
+    async def _attempt(
+        self, call: CallRequest, target: Target, lane: Lane, route: Route, *, again: bool, others: bool
+    ) -> CallResult:
+        hold, receipt, health, provider = call.hold, call.receipt, lane.health, lane.provider
+        prompt, worst_case, left_out = self._made_ready(call, target, provider)
         hold.call(worst_case)
         self._ledger.intend(receipt, target.name)
         began_s = self._clock()
@@ -565,6 +583,8 @@ class Caller:
             attempt.error = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
             self._failed_cost(result, prompt, None)
             hold.release(worst_case, attempt.cost_nusd)
+            if result.prompt is not None:
+                result.prompt.failed(attempt.cost_nusd)
             raise
         finally:
             attempt.total_ms = (self._clock() - began_s) * 1000
@@ -604,6 +624,8 @@ class Caller:
         if attempt.status is None:  # else it failed after its head had come
             attempt.status = error.upstream_status
         self._failed_cost(result, prompt, error)
+        if result.prompt is not None:
+            result.prompt.failed(attempt.cost_nusd)
         hold.release(result.held_nusd, attempt.cost_nusd)
         left_s = hold.left_s
         if left_s is not None and left_s <= 0:
@@ -716,7 +738,7 @@ class Caller:
             left_s = None if left_s is None else max(0.0, left_s - waited_s)
         head, body = provider.encode(prompt, target, request.operation, request.id, request.passed)
         if self.prompt_caches is not None and call.otherwise != "skipped":
-            result.prompt = self.prompt_caches.sent(request, target, body, result.attempt.lane)
+            result.prompt = self._note_sent(self.prompt_caches, result, call, prompt, body)
         began_s = self._clock()
         exchange = await self._transport.send(
             provider.origin, head, body, first_byte_s=within_s, whole=not prompt.stream
@@ -759,6 +781,15 @@ class Caller:
             attempt.ttft_ms = took_s * 1000
             self._note_reply(result.reply, attempt, call, target, took_s)
         self.distances.note(provider.name, attempt)
+
+    def _note_sent(
+        self, caches: PromptCaches, result: CallResult, call: CallRequest, prompt: Prompt, body: bytes
+    ) -> SentPrompt | None:
+        """As `PromptCaches.sent`, with what was done for its provider's prompt cache."""
+        sent = caches.sent(call.request, result.target, body, result.attempt.lane)
+        if self.preparer is None:
+            return sent
+        return self.preparer.sent(sent, call.request, result.target, prompt)
 
     def _note_reply(
         self, reply: Reply, attempt: Attempt, call: CallRequest, target: Target, took_s: float

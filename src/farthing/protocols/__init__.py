@@ -47,7 +47,14 @@ from farthing.protocols.plugins import (
     RouterPlugin,
     StreamPlugin,
 )
-from farthing.protocols.prompt_caches import PromptCaches, PromptCall, SegmentSize, SentPrompt, WarmPrefix
+from farthing.protocols.prompt_caches import (
+    PromptCaches,
+    PromptCall,
+    PromptPreparer,
+    SegmentSize,
+    SentPrompt,
+    WarmPrefix,
+)
 from farthing.protocols.providers import (
     ALL_SAID,
     AwsCredentials,
@@ -113,6 +120,7 @@ __all__ = [
     "PluginFactory",
     "PromptCaches",
     "PromptCall",
+    "PromptPreparer",
     "Provider",
     "ProviderPlugin",
     "Purpose",

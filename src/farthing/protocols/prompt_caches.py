@@ -4,7 +4,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from farthing.types import Price, PromptCacheUse, Request, Target, Usage
+from farthing.protocols.providers import Capabilities
+from farthing.types import Price, Prompt, PromptCacheUse, Request, Target, Usage
 
 
 class WarmPrefix(Struct, frozen=True, kw_only=True):
@@ -52,6 +53,21 @@ class SentPrompt(Protocol):
     def told(self, usage: Usage, price: Price | None) -> PromptCacheUse:
         """What its provider's usage says of it, compared with what the session sent before; the session
         remembers it. Twice is safe: the later word counts."""
+
+    def failed(self, cost_nusd: int | None) -> None:
+        """No answer came of it; it was charged `cost_nusd`. None: that is not known."""
+
+
+class PromptPreparer(Protocol):  # models/prompt_cache: breakpoints
+    """What helps a provider's prompt cache, where the client leaves it open. Quick, and never fails."""
+
+    def prepared(self, request: Request, prompt: Prompt, target: Target, has: Capabilities) -> Prompt:
+        """`prompt` as it goes to `target`: with marks or a key that are expected to pay, else itself."""
+
+    def sent(
+        self, sent: SentPrompt | None, request: Request, target: Target, prompt: Prompt
+    ) -> SentPrompt | None:
+        """`sent` as what also learns from the call that now goes up, and books the marks of `prompt`."""
 
 
 class PromptCaches(Protocol):  # models/prompt_cache: sessions

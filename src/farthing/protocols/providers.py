@@ -37,6 +37,10 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """A request that is translated for it asks for no fewer tokens of output than this: fewer are refused."""
     stored_completions: bool = False
     """It keeps chat completions where they ask for it, and has them afterwards (`Provider.stored_head`)."""
+    marks: bool = False
+    """It writes the marks for a prompt cache that a prompt has (`Prompt.marks`)."""
+    cache_key: bool = False
+    """It sends the key of a prompt cache that a prompt has (`Prompt.cache_key`)."""
     counts_tokens: bool = False
     """It counts the tokens of a prompt exactly, for a call of its own (`Provider.count_call`)."""
 

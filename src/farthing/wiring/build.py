@@ -80,6 +80,9 @@ from farthing.models.lanes.ways import open_places
 from farthing.models.price_list import price_list
 from farthing.models.pricing.money import Money
 from farthing.models.pricing.priced import check_priced
+from farthing.models.prompt_cache.breakpoints import Preparer
+from farthing.models.prompt_cache.habits import Habits
+from farthing.models.prompt_cache.keys import PromptKeys
 from farthing.models.prompt_cache.sessions import MemoryPromptCaches
 from farthing.models.providers.learnt import Lessons
 from farthing.models.providers.responses.makers import Makers
@@ -186,6 +189,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         default_factory=lambda: MemoryPromptCaches(clock=time.monotonic)
     )
     """What sessions sent lately, and where it is cached."""
+    habits: Habits = msgspec.field(default_factory=Habits)
+    """How soon prompts are followed by others that begin alike."""
+    prompt_keys: PromptKeys = msgspec.field(default_factory=lambda: PromptKeys(clock=time.monotonic))
 
     async def aclose(self) -> None:
         """Close all of them, the ledger last. Safe to call twice."""
@@ -488,6 +494,7 @@ def build_caller(
     )
     if config.prompt_cache.measure:
         caller.prompt_caches = parts.prompt_caches
+        caller.preparer = build_preparer(config, parts)
     caller.models = parts.models.watch
     caller.use_lanes(places or {})
     if hedging is not None and isinstance(caller, HedgingCaller):
@@ -519,6 +526,26 @@ def build_next_tiers(config: Config, targets: Targets) -> dict[str, list[tuple[s
         for name, tier in config.tiers.items()
         if tier.fallback is not None
     }
+
+
+def build_preparer(config: Config, parts: Parts) -> Preparer | None:
+    """What marks prompts and gives them keys; None where no endpoint wants either."""
+    own, ends = config.prompt_cache, config.endpoints.items()
+    marks, keyed = own.breakpoints == "auto", own.key == "auto"
+    unlike_marks = [name for name, end in ends if end.prompt_cache.breakpoints not in (None, own.breakpoints)]
+    unlike_keyed = [name for name, end in ends if end.prompt_cache.key not in (None, own.key)]
+    if not (marks or keyed or unlike_marks or unlike_keyed):
+        return None
+    return Preparer(
+        parts.habits,
+        parts.prompt_keys,
+        parts.prompt_caches,
+        clock=time.monotonic,
+        marks=marks,
+        keyed=keyed,
+        unlike_marks=unlike_marks,
+        unlike_keyed=unlike_keyed,
+    )
 
 
 def build_money(

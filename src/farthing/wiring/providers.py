@@ -15,7 +15,7 @@ from farthing.config.settings.proxy import NO_PROXY, Proxy, parse_proxy, proxy_o
 from farthing.dialects.chat.embedded import InputsMax
 from farthing.dialects.passing.operations import COMPLETIONS
 from farthing.errors import ConfigError, FarthingError
-from farthing.models.discovery.abilities import inputs_at, operations_at
+from farthing.models.discovery.abilities import abilities_at, inputs_at, operations_at
 from farthing.models.discovery.chosen import provider_of
 from farthing.models.discovery.detect import Found, Hosted, Said, detect, said_by
 from farthing.models.discovery.listing import can_be_asked
@@ -91,6 +91,7 @@ def build_provider(
                 operations=operations_of(provider),
                 quirks=quirks_of(name, host),
                 inputs_max=_inputs_of(provider, host),
+                cache_key=abilities_at(host).cache_key,
             ),
             plugin=plugin,
             makers=makers,

@@ -27,6 +27,8 @@ NEW: "Leaves" = {
     ("guard", "plugins"): [],
     ("prompt_cache", "measure"): True,
     ("prompt_cache", "stay"): None,
+    ("prompt_cache", "breakpoints"): "auto",
+    ("prompt_cache", "key"): "auto",
     ("responses", "response_bytes_max"): 33_554_432,
     ("responses", "tenant_share"): 0.5,
     ("responses", "ttl_s"): 2_592_000.0,
@@ -114,6 +116,11 @@ def test_a_file_of_the_last_release_means_what_it_meant(name: str) -> None:
     new |= {("endpoints", name, "residency"): [] for name in read.endpoints}
     new |= {("providers", name, "drop"): ["temperature", "top_p", "top_k"] for name in read.providers}
     new |= {("providers", name, key): value for name in read.providers for key, value in NEW_KEYS.items()}
+    new |= {
+        ("endpoints", name, "prompt_cache", key): None
+        for name in read.endpoints
+        for key in ("breakpoints", "key")
+    }
     new |= {("providers", name, "responses"): None for name in read.providers}
     prices = {key[:-1] for key in found if key[0] == "prices" and key[-1] == "cached_input"}
     new |= {(*key, name): None for key in prices for name in NEW_PRICES}

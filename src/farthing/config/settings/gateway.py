@@ -15,7 +15,7 @@ from farthing.config.settings.cascade import CascadeConfig
 from farthing.config.settings.credentials import AwsConfig, EntraConfig, GoogleConfig
 from farthing.config.settings.options import Options
 from farthing.config.settings.prices import PriceConfig
-from farthing.config.settings.prompt_cache import PromptCacheConfig
+from farthing.config.settings.prompt_cache import EndpointPromptCacheConfig, PromptCacheConfig
 from farthing.config.settings.quality import QualityConfig
 from farthing.config.settings.secret import Address, Secret
 from farthing.config.settings.table import Table
@@ -495,6 +495,7 @@ class EndpointConfig(Table, frozen=True):
     """Whether responses are kept for clients of `/v1/responses`, which can be continued by their ids. If so,
     each is, unless its client says `store: false`, as at OpenAI."""
     cache: EndpointCacheConfig = EndpointCacheConfig()
+    prompt_cache: EndpointPromptCacheConfig = EndpointPromptCacheConfig()
     quality: QualityConfig = QualityConfig()
     retrieve: RetrieveConfig | None = None
     """None: nothing is retrieved."""

@@ -1,5 +1,7 @@
 """What is done about the prompt caches of providers."""
 
+from typing import Literal
+
 from farthing.config.settings.table import Table
 
 
@@ -11,3 +13,16 @@ class PromptCacheConfig(Table, frozen=True):
     """A session stays at a target that has its prompt cached, even if rules choose another, where its list
     price is at least that of the other and its next call costs less now. None: where the shipped rules or a
     cascade choose, but not against rules of your own."""
+    breakpoints: Literal["auto", "off"] = "auto"
+    """Mark the beginning of prompts for the caches of providers that cache only what is marked (Claude),
+    where the client marked nothing and it is measured to pay. Needs `measure`."""
+    key: Literal["auto", "off"] = "auto"
+    """Send `prompt_cache_key` to providers that take it (OpenAI, Azure), where the client sent none. Needs
+    `measure`."""
+
+
+class EndpointPromptCacheConfig(Table, frozen=True):
+    breakpoints: Literal["auto", "off"] | None = None
+    """Overrides `prompt_cache.breakpoints` for this endpoint."""
+    key: Literal["auto", "off"] | None = None
+    """Overrides `prompt_cache.key` for this endpoint."""

@@ -36,6 +36,8 @@ class Abilities(Struct, frozen=True):
     """A call of a tool can be demanded."""
     system_in_place: bool
     """Instructions may stand among the turns, with a role of their own."""
+    binds: bool
+    """Its thinking is bound to the values of all that stood before it."""
     output_tokens_max: int
     """Where no catalogue knows the model's limit."""
 
@@ -88,6 +90,7 @@ def _by_name(model: str) -> Abilities:
         both_samplings=version < (4, 1),
         forced_choice=version < (5, 1),
         system_in_place=version >= (4, 8),
+        binds=version >= (5, 5) or (version >= (5, 1) and ("fable" in name or "mythos" in name)),
         output_tokens_max=_output_tokens_max(version),
     )
 

@@ -19,16 +19,20 @@ class Abilities(Struct, frozen=True):
     operations: frozenset[Operation]
     inputs: InputsMax
     """Of one call for embeddings."""
+    cache_key: bool = False
+    """It takes `prompt_cache_key`."""
 
 
-def _has(*names: str, inputs: int | None = None, tokens: int | None = None) -> Abilities:
-    return Abilities(operations_of(names), InputsMax(inputs, tokens))
+def _has(
+    *names: str, inputs: int | None = None, tokens: int | None = None, cache_key: bool = False
+) -> Abilities:
+    return Abilities(operations_of(names), InputsMax(inputs, tokens), cache_key)
 
 
 _ANYTHING = Abilities(frozenset(DOORS), InputsMax())
-_AZURE = _has("images/generations", "images/edits", "audio", inputs=2_048, tokens=300_000)
+_AZURE = _has("images/generations", "images/edits", "audio", inputs=2_048, tokens=300_000, cache_key=True)
 _HOSTS = {
-    "api.openai.com": _has("moderations", "images", "audio", inputs=2_048, tokens=300_000),
+    "api.openai.com": _has("moderations", "images", "audio", inputs=2_048, tokens=300_000, cache_key=True),
     "openai.azure.com": _AZURE,
     "services.ai.azure.com": _AZURE,
     "cognitiveservices.azure.com": _AZURE,

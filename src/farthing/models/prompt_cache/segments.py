@@ -70,6 +70,7 @@ _decode = msgspec.json.Decoder(_Body).decode
 _MARK = re.compile(rb'"cache_control"\s*:\s*(?:\{[^{}]*\}|null)')
 _POINT = re.compile(rb'\{\s*"cachePoint"\s*:\s*\{[^{}]*\}\s*\}')
 _ONE_TEXT = re.compile(rb'("content"\s*:\s*)\[\s*\{\s*"type"\s*:\s*"text"\s*,\s*"text"\s*:\s*(?=")')
+_ONE_SYSTEM = re.compile(rb'\[\s*\{\s*"type"\s*:\s*"text"\s*,\s*"text"\s*:\s*(?=")')
 _SYSTEM_ROLE = re.compile(rb'[^{}\[\]]{0,64}?"role"\s*:\s*"(?:system|developer)"')
 _MEDIA = re.compile(rb'"(?:data:[^,"]{0,100},)?[A-Za-z0-9+/_-]{256}')
 """How data in base64 begins."""
@@ -356,6 +357,12 @@ def _plain(data: bytes) -> bytes:
         data = _without(_MARK, data)
     if data.rfind(b'"cachePoint"') >= 0:
         data = _without(_POINT, data)
+    if data.endswith(b'"}]') and data.startswith(b"["):
+        match = _ONE_SYSTEM.match(data)
+        if match is not None:
+            text = data[match.end() : -2]
+            if text.count(b'"') - text.count(b'\\"') == 2:
+                return text
     if data.endswith(b'"}]}'):
         at = data.find(b'"content"', 0, 256)
         match = _ONE_TEXT.match(data, at) if at >= 0 else None

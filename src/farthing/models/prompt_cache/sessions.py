@@ -211,6 +211,20 @@ class Sent:
         self._terms = terms_of(target)
         self._call: Call | None = None
 
+    @property
+    def call(self) -> Call | None:
+        """What is remembered of it; None: its usage is not known yet."""
+        return self._call
+
+    @property
+    def before(self) -> Call | None:
+        """The call of the same target that it is compared with."""
+        before = self._before
+        return before if before is not None and before.target == self._target.name else None
+
+    def failed(self, cost_nusd: int | None) -> None:
+        """See `protocols.SentPrompt`."""
+
     def told(self, usage: Usage, price: Price | None) -> PromptCacheUse:
         """See `protocols.SentPrompt`."""
         call, before = self._called(usage), self._before

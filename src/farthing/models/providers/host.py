@@ -24,6 +24,8 @@ class HostFacts(Struct, frozen=True, kw_only=True):
     """What one call of it for embeddings takes."""
     stored_completions: bool = False
     """It keeps chat completions that ask for it."""
+    cache_key: bool = False
+    """It takes `prompt_cache_key`."""
 
 
 UNKNOWN_HOST = HostFacts()

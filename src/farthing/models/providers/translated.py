@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from farthing.dialects.chat.requests import request_reader as chat_request
 from farthing.dialects.conversation import Conversation
+from farthing.dialects.marking import with_marks
 from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.responses.requests import request_reader as responses_request
 from farthing.dialects.written import Written
@@ -18,14 +19,15 @@ NAMES: dict[str, Mapping[str, str]] = {
 
 
 def conversation_of(prompt: Prompt) -> Conversation:
-    """The request by the names of its client.
+    """The request by the names of its client, with our marks for a prompt cache.
 
     Raises:
         InvalidRequest: a field has a shape that no client means.
     """
     dialect = "chat" if prompt.sent is None else prompt.sent.dialect
     names = NAMES.get(dialect)
-    return chat_request.read(prompt.body) if names is None else chat_request.read(prompt.body, names, dialect)
+    said = chat_request.read(prompt.body) if names is None else chat_request.read(prompt.body, names, dialect)
+    return said if prompt.marks is None else with_marks(said, prompt.marks)
 
 
 class Translations:

@@ -5,6 +5,7 @@ from typing import Any
 
 from farthing.dialects.messages.citations import without_unsigned
 from farthing.dialects.messages.models import abilities
+from farthing.dialects.messages.requests.marking import with_marks
 from farthing.dialects.messages.requests.settings import BUDGET_TOKENS_MIN, without_thinking
 from farthing.dialects.proofs import is_signed
 from farthing.dialects.splice import REMOVED, Changes
@@ -48,6 +49,13 @@ def _without_unsigned(sent: Sent, model: str) -> dict[str, object]:
         if managed is not None:
             changed["context_management"] = managed
     return changed
+
+
+def marked(raw: bytes, prompt: Prompt, model: str) -> bytes:
+    """The body that goes up with our marks for the prompt cache, all its other bytes as they were. On a model
+    whose thinking is bound to what came before it, no value takes another form for a mark."""
+    marks = prompt.marks
+    return raw if marks is None else with_marks(raw, marks, reshape=not abilities(model).binds)
 
 
 def fit(body: Json, prompt: Prompt) -> None:

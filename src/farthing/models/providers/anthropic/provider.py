@@ -87,7 +87,7 @@ class AnthropicProvider(TranslatingProvider):
             passage=passage,
             token=token,
         )
-        self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
+        self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True, marks=True)
         version = config.version if isinstance(config, AnthropicProviderConfig) else ""
         if not version.isprintable():
             raise ValueError(f"provider {name}: its version has characters that HTTP does not allow")
@@ -120,7 +120,9 @@ class AnthropicProvider(TranslatingProvider):
         head = b"%bx-request-id: %b\r\n" % (self._head(MESSAGES, prompt, passed), request_id.encode())
         sent = self.as_sent(prompt)
         if sent is not None:
-            return head, written(sent, edits.changes(prompt, sent, target.model))
+            return head, edits.marked(
+                written(sent, edits.changes(prompt, sent, target.model)), prompt, target.model
+            )
         return head, write_json(self._translations.body(prompt, target))
 
     def _head(self, path: str, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> bytes:

@@ -105,6 +105,7 @@ class OpenAIProvider(HttpProvider):
             logprobs=True,
             stored_completions=host.stored_completions,
             counts_tokens=False,
+            cache_key=host.cache_key,
         )
         self._native = native
         self._include_usage = config.include_usage
@@ -167,6 +168,8 @@ class OpenAIProvider(HttpProvider):
             body = self._translated(prompt, target)
         else:
             body = self._chat(prompt, target, operation)
+        if prompt.cache_key:
+            body["prompt_cache_key"] = prompt.cache_key
         if prompt.stream:
             body["stream"] = True
             if self._include_usage and self._takes_stream_options(target.model):

@@ -116,7 +116,10 @@ class ResponsesProvider(TranslatingProvider):
             token=token,
         )
         self.capabilities = Capabilities(
-            operations=frozenset({"chat"}), output_tokens_min=OUTPUT_TOKENS_MIN, counts_tokens=True
+            operations=frozenset({"chat"}),
+            output_tokens_min=OUTPUT_TOKENS_MIN,
+            cache_key=host.cache_key,
+            counts_tokens=True,
         )
         self._list_from = host.list_from
         self._heads = {
@@ -155,12 +158,15 @@ class ResponsesProvider(TranslatingProvider):
     ) -> tuple[bytes, bytes]:
         sent = self.as_sent(prompt)
         if sent is None:
-            return self._head(RESPONSES, prompt, request_id, passed), write_json(
-                self._translations.body(prompt, target)
-            )
+            body = self._translations.body(prompt, target)
+            if prompt.cache_key:
+                body = {**body, "prompt_cache_key": prompt.cache_key}
+            return self._head(RESPONSES, prompt, request_id, passed), write_json(body)
         path = COMPACT if sent.compacts == "path" else RESPONSES
         changed = edits.changes(prompt, sent, target.model, self._items(sent))
         self._input = None
+        if prompt.cache_key:
+            changed = {**changed, "prompt_cache_key": prompt.cache_key}
         return self._head(path, prompt, request_id, passed), written(sent, changed)
 
     def _head(self, path: str, prompt: Prompt, request_id: str, passed: tuple[tuple[str, str], ...]) -> bytes:
