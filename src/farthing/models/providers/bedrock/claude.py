@@ -172,7 +172,11 @@ def translate(prompt: Prompt, target: Target) -> Written:
         kept = {name: value for name, value in said.extras.items() if name not in IN_HEADERS}
         said = replace(said, extras=kept)
     told = request_writer.translate(
-        said, model=target.model, output_tokens_max=target.output_tokens_max, stream=False
+        said,
+        model=target.model,
+        output_tokens_max=target.output_tokens_max,
+        stream=False,
+        listed=target.features,
     )
     if own:
         edits.fit(told.body, prompt)
