@@ -365,7 +365,7 @@ class Caller:
         limits = health.limits
         if limits.free or call.hold.left_calls == 0 or not limits.is_out(call.prompt.input_tokens):
             return False
-        return call.otherwise == "failed" or self._others(call, targets, place, lane)
+        return call.otherwise == "failed" or self._others(call, targets, place, None)
 
     def _others(self, call: CallRequest, targets: Sequence[Target], place: int, lane: Lane | None) -> bool:
         """Whether another target, or another address than that of `lane`, could be called instead of this
@@ -575,7 +575,6 @@ class Caller:
         try:
             await self._sent(result, call, prompt, others)
         except ProviderError as error:
-            lane.failed(error, self._clock())
             self._note_failure(error, call, result, prompt, began_s, probe)
             raise
         except BaseException as error:  # the client left, or a bug: nothing was learnt about the target
@@ -620,6 +619,7 @@ class Caller:
         self._unsay(error, attempt, provider.redact)
         if isinstance(error, ProviderRejected):
             error.renewed = self._renews(error, result, prompt)
+        result.lane.failed(error, self._clock())
         attempt.error = error.code
         if attempt.status is None:  # else it failed after its head had come
             attempt.status = error.upstream_status

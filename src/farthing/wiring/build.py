@@ -898,8 +898,9 @@ def build_completions(config: Config, state_dir: Path) -> ResponseStore:
 def build_stored_completions(
     config: Config, parts: Parts, providers: Mapping[str, Provider]
 ) -> StoredCompletions:
-    caller = StoredCompletionsCaller(
-        providers=providers,
+    several = {name for name, one in config.providers.items() if one.replicas or one.separate_accounts}
+    caller = StoredCompletionsCaller(  # which of several addresses or accounts keeps one is not noted
+        providers={name: one for name, one in providers.items() if name not in several},
         limits=config.providers,
         transport=parts.transport,
         ledger=parts.ledger,

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from farthing import __version__
-from farthing.config import Config, PluginProviderConfig
+from farthing.config import Config, PluginProviderConfig, lanes_of, proof_of
+from farthing.config.settings.credentials import FETCHED
 from farthing.config.settings.proxy import authority, proxy_of_environment
 from farthing.errors import FarthingError
 from farthing.models.discovery.detect import Said
@@ -77,14 +78,15 @@ async def ask_configured(
     transport: Transport | None = None,
 ) -> dict[str, Said]:
     """What the providers `names` say of their models, all asked at once, within `ASK_S` seconds; not those
-    whose models the configuration lists, nor plug-ins. Of one that cannot be reached as configured it is why.
-    Never raises. Without `transport` it opens one of its own."""
+    whose models the configuration lists, nor plug-ins, nor those whose credentials have to be fetched. Of one
+    that cannot be reached as configured it is why. Never raises. Without `transport` it opens its own."""
     said, providers = dict[str, Said](), dict[str, Provider]()
     for name in names:
         provider = config.providers[name]
-        if provider.models or isinstance(provider, PluginProviderConfig):
+        if provider.models or isinstance(provider, PluginProviderConfig) or proof_of(provider) in FETCHED:
             continue
-        limited = replace(provider, connect_s=ASK_S, answer_bytes_max=LIST_BYTES_MAX)
+        own = lanes_of(name, provider)[0].config
+        limited = replace(own, connect_s=ASK_S, answer_bytes_max=LIST_BYTES_MAX)
         try:
             providers[name] = build_provider(name, limited, env)
         except FarthingError as why:

@@ -41,7 +41,8 @@ PDF = "data:application/pdf;base64,JVBERi0xLjcK"
 
 
 def written(model: str = ANY, provider: str = "b", **fields: Any) -> Written:
-    return translate(read({"messages": HI, **fields}), model=model, provider=provider)
+    said = read({"messages": HI, **fields})
+    return translate(said, model=model, provider=provider, files=("s3://films/",))
 
 
 def body_of(model: str = ANY, **fields: Any) -> Json:
@@ -243,7 +244,7 @@ GOLDEN: dict[str, tuple[Json, Json]] = {
 def test_a_request_is_written_in_this_shape(name: str) -> None:
     asked, shape = GOLDEN[name]
     before = json.dumps(asked)
-    told = translate(read(asked), model=ANY, provider="b")
+    told = translate(read(asked), model=ANY, provider="b", files=("s3://films/",))
     assert told.body == shape and not told.unsaid and json.dumps(asked) == before
     assert faults({**told.body, "modelId": ANY}, "ConverseRequest") == []
     check(told.body)
@@ -568,3 +569,11 @@ def test_the_maker_of_a_model_is_told_by_its_id_wherever_it_stands() -> None:
         assert abilities(f"{prefix}amazon.nova-2-lite-v1:0").effort == "nova"
         assert not abilities(f"{prefix}meta.llama3-3-70b-instruct-v1:0").choices
     assert abilities(ANY).formats and abilities("qwen.qwen3-32b-v1:0").formats
+
+
+def test_what_only_the_gateway_may_read_is_not_read_for_a_client_unless_that_is_allowed() -> None:
+    video = {"type": "video_url", "video_url": {"url": "s3://films/a.mp4"}}
+    said = read({"messages": [{"role": "user", "content": [video]}]})
+    for files in ((), ("s3://others/",)):
+        assert translate(said, model=ANY, files=files).unsaid == ("video_url",)
+    assert translate(said, model=ANY, files=("s3://films/",)).unsaid == ()

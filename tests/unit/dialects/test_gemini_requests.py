@@ -17,6 +17,7 @@ from farthing.dialects.conversation import Conversation, Reasoning
 from farthing.dialects.gemini.models import abilities
 from farthing.dialects.gemini.requests.request_writer import translate
 from farthing.dialects.gemini.requests.schemas import of_arguments, plain
+from farthing.dialects.gemini.requests.turns import FILES
 from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.proofs import of_thought
 from farthing.dialects.responses.requests import request_reader as responses_request
@@ -224,4 +225,23 @@ def test_what_a_model_takes_is_told_by_its_name(
 def test_a_link_is_named_by_what_lies_there(url: str, data: Json) -> None:
     image = {"type": "image_url", "image_url": {"url": url}}
     said = chat_request.read({"messages": [{"role": "user", "content": [image]}]})
-    assert translate(said, model="m").body["contents"][0]["parts"] == [{"fileData": data}]
+    files = ("gs://bucket/", "https://generativelanguage.googleapis.com/")
+    told = translate(said, model="m", files=files)
+    assert told.body["contents"][0]["parts"] == [{"fileData": data}]
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/a.mp4", "GS://bucket/a.mp4", f"{FILES}v1beta/files/abc"])
+def test_what_only_the_gateway_may_read_is_not_read_for_a_client_unless_that_is_allowed(url: str) -> None:
+    parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "file", "file": {"file_id": url}}]
+    for part in parts:
+        said = chat_request.read({"messages": [{"role": "user", "content": [part]}]})
+        for files in ((), ("gs://others/",)):
+            assert translate(said, model="m", files=files).unsaid, (part, files)
+
+
+def test_limits_of_what_an_answer_may_cost_are_said_by_the_fields_that_are_counted() -> None:
+    own = {"maxOutputTokens": 65_536, "candidateCount": 8, "temperature": 0.5}
+    asked = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 10, "generationConfig": own}
+    told = translate(chat_request.read(asked), model="m")
+    assert told.body["generationConfig"] == {"maxOutputTokens": 10, "temperature": 0.5}
+    assert set(told.unsaid) == {"generationConfig.maxOutputTokens", "generationConfig.candidateCount"}

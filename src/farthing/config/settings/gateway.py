@@ -707,6 +707,9 @@ class GeminiProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
 
     base_url: str = GEMINI_URL
     auth: Literal["x-goog-api-key", "bearer", "none"] = "x-goog-api-key"
+    file_prefixes: tuple[str, ...] = ()
+    """How addresses in the operator's own storage begin that clients may name (`gs://bucket/`): the provider
+    reads them with the gateway's rights. Empty: none."""
     drop: tuple[str, ...] = _GEMINI_DROP
     """As of any provider. Gemini cannot be held to one call of a tool at a time."""
 
@@ -729,6 +732,9 @@ class VertexProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     """`google` fetches tokens by Google's application default credentials; `bearer` sends `api_key`."""
     google: GoogleConfig | None = None
     """With `auth = "google"`: whose token. None: as the environment says."""
+    file_prefixes: tuple[str, ...] = ()
+    """How addresses in the operator's own storage begin that clients may name (`gs://bucket/`): the provider
+    reads them with the gateway's rights. Empty: none."""
     drop: tuple[str, ...] = _GEMINI_DROP
     """As of any provider."""
 
@@ -762,6 +768,9 @@ class BedrockProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field
     with such a key, else `aws`."""
     aws: AwsConfig | None = None
     """Whose keys. None: as the environment says."""
+    file_prefixes: tuple[str, ...] = ()
+    """How addresses in the operator's own storage begin that clients may name (`s3://bucket/`): the provider
+    reads them with the gateway's rights. Empty: none."""
     betas: tuple[str, ...] | None = None
     """Betas of Messages (`anthropic-beta`) that go up to Claude if a client asks for them. None: those that
     Bedrock documents. It refuses requests with any other."""

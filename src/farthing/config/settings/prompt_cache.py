@@ -17,7 +17,7 @@ class PromptCacheConfig(Table, frozen=True):
     """Mark the beginning of prompts for the caches of providers that cache only what is marked (Claude),
     where the client marked nothing and it is measured to pay. Needs `measure`."""
     key: Literal["auto", "off"] = "auto"
-    """Send `prompt_cache_key` to providers that take it (OpenAI, Azure), where the client sent none. Needs
+    """Send `prompt_cache_key` to providers that take it (OpenAI), where the client sent none. Needs
     `measure`."""
 
 

@@ -92,6 +92,9 @@ def faults_of(provider: ProviderConfig, here: Where) -> Faults:
                 )
     if isinstance(provider, BedrockProviderConfig) and not REGION.fullmatch(provider.region):
         yield (*here, "region"), 'expected the name of a region of AWS, such as "us-east-1"'
+    for index, prefix in enumerate(getattr(provider, "file_prefixes", ())):
+        if "://" not in prefix or not prefix.endswith("/"):
+            yield (*here, "file_prefixes", index), 'expected an address that ends in "/", as "gs://bucket/"'
     yield from _placeholders(provider, provider.base_url, (*here, "base_url"))
     yield from _lanes(provider, here)
     yield from _files(provider, here)

@@ -19,6 +19,8 @@ _ALTERNATES = re.compile(r"gemma|llama|[a-z]+stral|mixtral|pixtral|qwen|qwq")
 in a row. Servers apply the templates as they are."""
 _FIXED_SAMPLING = re.compile(r"(?:o[134]|gpt-5)(?![.\d])(?!-chat)")
 """From GPT-5.1 on models that do not reason at the moment take sampling parameters."""
+_SAMPLES_AT_REST = re.compile(r"gpt-(?:5\.[1-9]|[6-9])")
+"""Of which price lists say that they take none."""
 LIMIT = "max_completion_tokens"
 _HIGH = ("high", "xhigh", "max")
 _EXTRA_HIGH = re.compile(r"gpt-(?:5\.[2-9]|[6-9])")
@@ -61,8 +63,10 @@ def abilities(model: str, listed: Features = NOTHING_SAID) -> Abilities:
     if LIMIT in listed.can or LIMIT in listed.cannot:
         reasons = LIMIT in listed.can
     fixed = _FIXED_SAMPLING.match(name) is not None
-    if "sampling" in listed.can or "sampling" in listed.cannot:
-        fixed = "sampling" in listed.cannot
+    if "sampling" in listed.can:
+        fixed = False
+    elif "sampling" in listed.cannot and _SAMPLES_AT_REST.match(name) is None:
+        fixed = True
     effort = not plain
     if listed.efforts or "effort" in listed.cannot or "reasoning" in listed.cannot:
         effort = bool(listed.efforts)

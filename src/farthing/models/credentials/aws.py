@@ -168,7 +168,7 @@ async def _of_profile(config: AwsConfig, env: Mapping[str, str], issuers: Issuer
             f'{issuers.name}: the profile "{_profile_name(config, env)}" has no keys any more; look at '
             f"{_files(env)[0]}"
         )
-    return Fresh(SigningKeys(access_key, secret, profile.get("aws_session_token")), FILE_S)
+    return Fresh(SigningKeys(access_key, secret, profile.get("aws_session_token") or None), FILE_S)
 
 
 # -- issuers ---------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def _has(
 
 
 _ANYTHING = Abilities(frozenset(DOORS), InputsMax())
-_AZURE = _has("images/generations", "images/edits", "audio", inputs=2_048, tokens=300_000, cache_key=True)
+_AZURE = _has("images/generations", "images/edits", "audio", inputs=2_048, tokens=300_000)
 _HOSTS = {
     "api.openai.com": _has("moderations", "images", "audio", inputs=2_048, tokens=300_000, cache_key=True),
     "openai.azure.com": _AZURE,

@@ -250,7 +250,7 @@ class Limits:
                 await asyncio.sleep(pause_s * (1.0 + 0.1 * self._rand()))
             finally:
                 self._pacing -= 1
-                self._spend(-tokens)
+                self._spend(tokens, -1.0)
         self._forget(self._clock())
 
     async def _queued(self, within_s: float) -> None:
@@ -370,15 +370,15 @@ class Limits:
         self._told_begun = self.begun
         self.free = self._most is None and not self._allowances and not self._waiting
 
-    def _spend(self, tokens: int) -> None:
+    def _spend(self, tokens: int, sign: float = 1.0) -> None:
         for one in self._allowances:
-            one.left -= _needed(one, tokens)
+            one.left -= sign * _needed(one, tokens)
 
 
 def _needed(one: Allowance, tokens: int) -> float:
     if one.of_tokens:
         return float(tokens)
-    return 1.0 if tokens >= 0 else -1.0
+    return 1.0
 
 
 def _contradicts(known: Allowance, said: list[Allowance], now_s: float) -> bool:

@@ -108,7 +108,10 @@ class HedgingCaller(Caller):
             return None
         other = None if lane.among is None else lane.among.beside(lane, tried_in(failed))
         found = None if other is None else (target, other)
+        tiers = route.tiers or {}
         for number in range(place + 1, len(route.targets)):
+            if tiers.get(route.targets[number].name) != tiers.get(target.name):
+                continue  # a tier to fall back to is for failures
             if found is None and (ready := self._ready(call, route.targets, number, failed)) is not None:
                 found = (route.targets[number], ready)
         if found is None or not self._may_be_asked(call, *found) or not lane.health.may_retry():

@@ -220,8 +220,13 @@ class Lanes:
         """Those that may be called where none is left that is well: those that have failed and may be asked
         again, and those that have not been asked at addresses that have not failed."""
         tried = {one.health for one in failed}
-        sick = self._addresses_of([one for one in failed if _is_the_address(one.error)])
-        return [one for one in self.all if one.health in tried or one.place.address not in sick]
+        here = [one for one in failed if one.health in {lane.health for lane in self.all}]
+        sick = self._addresses_of([one for one in here if _is_the_address(one.error)])
+        if any(not (_is_the_address(one.error) or _may_be_the_key(one.error)) for one in here):
+            return [one for one in self.all if one.health in tried]  # the request is at fault
+        found = [one for one in self.all if one.health in tried or one.place.address not in sick]
+        now_s = self._clock()
+        return sorted(found, key=lambda one: (one.place.rests_until_s > now_s, one.in_flight))
 
     # -- within ------------------------------------------------------------------------------------
 

@@ -26,9 +26,13 @@ UNKNOWN = frozenset({"unsupported_parameter", "unknown_parameter", "unsupported_
 PHRASES = (
     "not supported", "unsupported", "does not support", "doesn't support", "not permitted", "unrecognized",
     "unknown parameter", "unknown field", "unexpected keyword", "unexpected field", "is not allowed",
-    "cannot be set", "is incompatible with",
+    "cannot be set",
 )  # fmt: skip
 """What refusals say that have no such code."""
+CONDITIONS = re.compile(r"(?i)\b(when|if|unless|while|together|combination|stream|streaming|effort)\b")
+"""What makes a refusal one of this request alone: others may have the field."""
+OF_REASONING = frozenset({"temperature", "top_p", "logprobs", "top_logprobs"})
+"""Fields that some models take as long as they do not reason."""
 NO_SUCH_FIELD = frozenset({"unsupported_parameter", "unknown_parameter"})
 CHOICES = frozenset({
     "modalities", "reasoning", "reasoning_effort", "response_format", "service_tier", "thinking",
@@ -106,11 +110,15 @@ def refusal_of(error: ProviderRejected, body: Json) -> Refusal | None:
         words = error.words if code in UNKNOWN and param in body else ""
     if code not in UNKNOWN and not any(phrase in words.lower() for phrase in PHRASES):
         return None
+    if CONDITIONS.search(words):
+        return None
     named = [name for name in (param, *_words(words)) if name in FIELDS]
     if "messages" in named and param not in body:
         return None  # of a part of a message, whose fields have names of their own
     there = [name for name in dict.fromkeys(named) if name in body and name not in NEVER]
     field = param if isinstance(param, str) and param in there else there[0] if there else None
+    if field in OF_REASONING and body.get("reasoning_effort"):
+        return None
     if field is None or (field != param and len(there) > 1 and not set(there) <= set(LIMITS)):
         return None
     if field not in LIMITS:

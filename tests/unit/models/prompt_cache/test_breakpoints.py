@@ -14,6 +14,7 @@ from farthing.config import OpenAIProviderConfig
 from farthing.dialects.marking import BLOCKS_APART, MARKS_MAX
 from farthing.dialects.messages.models import abilities
 from farthing.dialects.messages.requests.marking import with_marks
+from farthing.errors import ProviderRejected
 from farthing.models.discovery.abilities import abilities_at
 from farthing.models.prompt_cache import segments
 from farthing.models.prompt_cache.breakpoints import is_marked, rates_of
@@ -300,8 +301,21 @@ def test_a_key_goes_up_by_either_dialect_of_openai_and_changes_nothing_else(kind
 
 
 def test_a_host_that_is_not_known_to_take_keys_gets_none() -> None:
-    assert abilities_at("api.openai.com").cache_key and abilities_at("x.openai.azure.com").cache_key
-    assert not abilities_at("127.0.0.1").cache_key and not abilities_at("api.groq.com").cache_key
+    assert abilities_at("api.openai.com").cache_key
+    for host in ("127.0.0.1", "api.groq.com", "x.openai.azure.com", "x.services.ai.azure.com"):
+        assert not abilities_at(host).cache_key, host
+
+
+def test_a_key_that_a_target_refuses_is_learnt_and_not_sent_again() -> None:
+    origin = HttpOrigin("openai", "api.openai.com", 443, True)
+    config = OpenAIProviderConfig(base_url="https://api.openai.com/v1")
+    provider = make("openai", origin, config, path="/v1", host=HostFacts(cache_key=True))
+    keyed = replace(prompt_of({"model": "gpt-5.2", "messages": [user("Hi")]}), cache_key="fg-1")
+    body = b'{"error": {"message": "Unrecognized request argument supplied: prompt_cache_key"}}'
+    error = provider.failure(400, {}, body)
+    assert isinstance(error, ProviderRejected) and provider.learn(keyed, GPT, error)
+    assert "prompt_cache_key" not in json.loads(provider.encode(keyed, GPT, "chat", "r")[1])
+    assert not provider.learn(keyed, GPT, error), "it is not asked a third time"
 
 
 @pytest.mark.parametrize(

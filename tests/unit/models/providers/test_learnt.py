@@ -22,7 +22,6 @@ BODY = {
     "user": "ada",
     "seed": 7,
     "presence_penalty": 1,
-    "reasoning_effort": "minimal",
     "tool_choice": "required",
     "tools": [],
 }
@@ -80,7 +79,7 @@ OPENAI = {"type": "invalid_request_error"}
         ),
         ({"message": "Extra inputs are not permitted, field: 'seed'"}, Refusal("seed")),
         (
-            {"message": "tool_choice 'required' is incompatible with thinking enabled"},
+            {"message": "tool_choice 'required' is not supported"},
             Refusal("tool_choice", value="required"),
         ),
         # what is the client's matter, and what may be any of several
@@ -94,6 +93,8 @@ OPENAI = {"type": "invalid_request_error"}
         ({"message": "body.messages.0.user.name: Extra inputs are not permitted"}, None),
         ({"message": "tools is not supported with this model", "param": "tools"}, None),
         ({"message": "top_k is not supported"}, None),
+        ({"message": "tool_choice 'required' is incompatible with thinking enabled"}, None),
+        ({"message": "seed is not supported when stream is true"}, None),
         ({"message": "tool_choice of that kind is not supported"}, None),
     ],
     ids=lambda value: value["message"][:60] if isinstance(value, dict) else "",
@@ -101,8 +102,15 @@ OPENAI = {"type": "invalid_request_error"}
 def test_a_refusal_teaches_the_one_field_that_it_names(
     error: dict[str, Any], refusal: Refusal | None
 ) -> None:
-    assert refusal_of(rejected(400, **OPENAI | error), BODY) == refusal
-    assert refusal_of(rejected(422, **OPENAI | error), BODY) == refusal
+    body = {**BODY, "reasoning_effort": "minimal"} if "reasoning_effort" in str(error) else BODY
+    assert refusal_of(rejected(400, **OPENAI | error), body) == refusal
+    assert refusal_of(rejected(422, **OPENAI | error), body) == refusal
+
+
+def test_what_some_models_take_while_they_do_not_reason_is_not_learnt_from_a_request_that_reasons() -> None:
+    error = rejected(400, **OPENAI, message="Unsupported parameter: 'temperature' is not supported")
+    assert refusal_of(error, BODY) == Refusal("temperature")
+    assert refusal_of(error, {**BODY, "reasoning_effort": "minimal"}) is None
 
 
 @pytest.mark.parametrize(

@@ -60,19 +60,21 @@ _UNSAID = {
 """Fields of a conversation that Converse has no word for, and what helps."""
 
 
-def translate(conversation: Conversation, *, model: str, provider: str = "") -> Written:
-    """`provider` is the name of the one it is for, which gets back the reasoning that it made. Never raises
-    on what a reader gives."""
-    return _Writer(conversation, model, provider).write()
+def translate(
+    conversation: Conversation, *, model: str, provider: str = "", files: tuple[str, ...] = ()
+) -> Written:
+    """`files`: how addresses begin that may be read with the gateway's own rights. `provider` is the name of
+    the one it is for, which gets back the reasoning that it made. Never raises on what a reader gives."""
+    return _Writer(conversation, model, provider, files).write()
 
 
 class _Writer:
     __slots__ = ("_body", "_notes", "_provider", "_said")
 
-    def __init__(self, said: Conversation, model: str, provider: str) -> None:
+    def __init__(self, said: Conversation, model: str, provider: str, files: tuple[str, ...]) -> None:
         self._said = said
         self._provider = provider
-        self._notes = Notes(said, model)
+        self._notes = Notes(said, model, files)
         self._body: Json = {}
 
     def write(self) -> Written:
@@ -232,6 +234,8 @@ class _Writer:
         if name == "additionalModelRequestFields" and isinstance(value, dict):
             own = self._body.get(name, {})
             self._body[name] = {**own, **value}  # the client's own word goes first
+        elif name == "additionalModelRequestFields":
+            notes.unsaid.append(said.name_of(name))
         elif name in PASSED:
             self._body[name] = value
         elif said.dialect == "messages" and name == "output_config" and isinstance(value, dict):

@@ -49,7 +49,10 @@ _FORMATS = frozenset(DOCUMENTS.values())
 _TEXTS = frozenset({"csv", "html", "md", "txt"})
 S3 = "s3://"
 NAME_CHARS_MAX = 100
-NO_LINKS = "Bedrock fetches no links but s3://; send it as data"
+NO_LINKS = (
+    "Bedrock fetches no links but those of S3 that begin as file_prefixes of the provider says; send it as "
+    "data"
+)
 _UNFIT = re.compile(r"[^\w\s()\[\]-]|_", re.ASCII)
 _BLANKS = re.compile(r"\s+")
 
@@ -84,7 +87,7 @@ class SourceWriter:
     def _image(self, block: Image) -> Json | None:
         if block.detail and block.detail != "auto":
             self._notes.yielded.append(self._notes.said.name_of("image_url.detail"))
-        form = _image_format(block.source)
+        form = _image_format(block.source, self._notes.files)
         if not form:
             why = NO_LINKS if isinstance(block.source, Link) else "Bedrock takes png, jpeg, gif and webp"
             self._notes.lacks(
@@ -95,7 +98,7 @@ class SourceWriter:
         return {"image": {"format": form, "source": _source(block.source)}}
 
     def _document(self, block: Document) -> Json | None:
-        source, form = block.source, _document_format(block)
+        source, form = block.source, _document_format(block, self._notes.files)
         if isinstance(source, Stored):
             self._notes.lacks("file_id", "uploaded files are not at Bedrock; send it as data")
             return None
@@ -153,7 +156,7 @@ class SourceWriter:
         url = url if isinstance(url, str) else ""
         head, found, data = url.partition(";base64,")
         form = VIDEO.get(head.removeprefix("data:"), "") if found else ""
-        if url.startswith(S3):
+        if url.startswith(S3) and url.startswith(self._notes.files):
             ending = url.rpartition(".")[2].lower()
             form = ending if ending in VIDEO.values() else "mp4"
             return {"video": {"format": form, "source": {"s3Location": {"uri": url}}}}
@@ -180,18 +183,18 @@ class SourceWriter:
         return {"searchResult": written}
 
 
-def _image_format(source: Source) -> str:
+def _image_format(source: Source, files: tuple[str, ...]) -> str:
     match source:
         case Inline(media_type=media_type):
             return IMAGES.get(media_type, "")
-        case Link(url=url) if url.startswith(S3):
+        case Link(url=url) if url.startswith(S3) and url.startswith(files):
             ending = url.rpartition(".")[2].lower()
             return "jpeg" if ending == "jpg" else ending if ending in IMAGES.values() else ""
         case _:
             return ""
 
 
-def _document_format(block: Document) -> str:
+def _document_format(block: Document, files: tuple[str, ...]) -> str:
     ending = block.name.rpartition(".")[2].lower() if "." in block.name else ""
     ending = {"htm": "html", "markdown": "md"}.get(ending, ending)
     match block.source:
@@ -200,7 +203,7 @@ def _document_format(block: Document) -> str:
         case Inline(media_type=media_type):
             form = DOCUMENTS.get(media_type, "")
             return form or (ending if ending in _FORMATS else "")
-        case Link(url=url) if url.startswith(S3):
+        case Link(url=url) if url.startswith(S3) and url.startswith(files):
             ending = url.rpartition(".")[2].lower()
             return ending if ending in _FORMATS else ""
         case _:

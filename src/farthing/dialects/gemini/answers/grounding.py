@@ -9,6 +9,7 @@ from typing import Any
 from farthing.types import Json
 
 CITATIONS_MAX = 10_000
+SUPPORTS_MAX = 300  # each is looked for in all of the text
 
 
 def citations_of(told: Json, text: str) -> list[Json]:
@@ -18,7 +19,7 @@ def citations_of(told: Json, text: str) -> list[Json]:
     chunks = _list(told.get("groundingChunks"))
     raw = text.encode("utf-8", "replace")
     used: set[int] = set()
-    for support in _list(told.get("groundingSupports")):
+    for support in _list(told.get("groundingSupports"))[:SUPPORTS_MAX]:
         if support.__class__ is not dict:
             continue
         place = _place(support.get("segment"), text, raw)
@@ -27,7 +28,7 @@ def citations_of(told: Json, text: str) -> list[Json]:
                 used.add(number)
                 found.append({**_page(chunks[number]), **place})
     found += [_page(chunk) for number, chunk in enumerate(chunks[:CITATIONS_MAX]) if number not in used]
-    for one in _list(told.get("citations")) + _list(told.get("citationSources")):
+    for one in (_list(told.get("citations")) + _list(told.get("citationSources")))[:SUPPORTS_MAX]:
         if one.__class__ is dict and len(found) < CITATIONS_MAX:
             found.append({**_cited(one.get("uri"), one.get("title")), **_place(one, text, raw)})
     return found[:CITATIONS_MAX]

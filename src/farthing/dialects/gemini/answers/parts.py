@@ -161,6 +161,8 @@ class PartsReader:
 
     def _count(self, told: Any, found: list[Event]) -> None:
         usage = read_usage(told)
+        if usage is not None and self.stopped and self._grounding:
+            usage = with_searches(usage, self._grounding, self._model)
         if usage is not None and usage != self.usage:
             self.usage = usage
             found.append(Counted(usage))

@@ -12,9 +12,11 @@ _MARK = "cache_control"
 class Notes:
     """Of one request to one model."""
 
-    __slots__ = ("abilities", "model", "reasons", "said", "unsaid", "yielded")
+    __slots__ = ("abilities", "files", "model", "reasons", "said", "unsaid", "yielded")
 
-    def __init__(self, conversation: Conversation, model: str) -> None:
+    def __init__(self, conversation: Conversation, model: str, files: tuple[str, ...] = ()) -> None:
+        """`files`: how addresses begin that may be read with the gateway's own rights."""
+        self.files = files
         self.said = conversation
         self.model = model
         self.abilities = abilities(model)

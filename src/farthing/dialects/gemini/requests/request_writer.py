@@ -18,10 +18,13 @@ from farthing.dialects.written import Written
 from farthing.types import Json, replace
 
 
-def translate(conversation: Conversation, *, model: str, known: Known = unknown) -> Written:
-    """`known` knows the signatures of calls whose clients have not kept them. Never raises on what a reader
-    gives. Values in the body are the conversation's own: change none."""
-    notes = Notes(conversation, model)
+def translate(
+    conversation: Conversation, *, model: str, known: Known = unknown, files: tuple[str, ...] = ()
+) -> Written:
+    """`files`: how addresses begin that may be read with the gateway's own rights. `known` knows the
+    signatures of calls whose clients have not kept them. Never raises on what a reader gives. Values in the
+    body are the conversation's own: change none."""
+    notes = Notes(conversation, model, files)
     turns = TurnWriter(notes, known)
     system = turns.system(_system(notes))
     body: Json = {"contents": turns.contents(conversation.turns)}

@@ -52,6 +52,8 @@ OWN_FIELDS = {
     "speechConfig": "speechConfig",
 }
 """Fields of Gemini that any client may send, beside its own or in `extra_body.google`."""
+LIMITED = frozenset({"candidateCount", "maxOutputTokens"})
+"""Of `generationConfig`: what limits what an answer may cost, which clients say by their own fields."""
 AT_THE_TOP = frozenset({"cachedContent", "labels", "safetySettings"})
 """Those of them that stand beside `contents`; all others are in `generationConfig`."""
 _UNSAID = {
@@ -324,7 +326,8 @@ class SettingsWriter:
         whole = own.pop("generationConfig", None)
         config |= own
         if isinstance(whole, dict):
-            config |= whole
+            self._notes.unsaid += [f"generationConfig.{name}" for name in LIMITED if name in whole]
+            config |= {name: value for name, value in whole.items() if name not in LIMITED}
         if config:
             body["generationConfig"] = config
 

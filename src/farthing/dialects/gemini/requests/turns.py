@@ -47,6 +47,10 @@ _VIDEOS = frozenset({"www.youtube.com", "youtube.com", "youtu.be", "m.youtube.co
 _KINDS = {".webp": "image/webp", ".heic": "image/heic", ".heif": "image/heif", ".avif": "image/avif"}
 _READ = frozenset({"citations", "context"})
 """Fields of a document that are read, or noted under a name of their own."""
+_NOT_ALLOWED = (
+    "it would be read with the gateway's own rights; send its data, or let the operator list how such "
+    "addresses begin in file_prefixes of the provider"
+)
 _FILE_ID = "a file that another provider stores is unknown to Gemini; send its data"
 
 
@@ -243,6 +247,10 @@ class TurnWriter:
         match source:
             case Inline():
                 into.append(_inline(source))
+            case Link(url=url) if _needs_rights(url) and not url.startswith(self._notes.files):
+                self._notes.lacks(self._notes.said.name_of(name), _NOT_ALLOWED)
+            case Stored(id=url) if url.startswith(_KNOWN_FILES) and not url.startswith(self._notes.files):
+                self._notes.lacks(self._notes.said.name_of("file_id"), _NOT_ALLOWED)
             case Link(url=url):
                 into.append({"fileData": _file_data(url, kind)})
             case Stored(id=file_id) if file_id.startswith(_KNOWN_FILES):
@@ -370,6 +378,11 @@ class TurnWriter:
 
 def _content(role: str, parts: list[Json]) -> Json:
     return {"role": role, "parts": parts}
+
+
+def _needs_rights(url: str) -> bool:
+    """Whether who reads the address has to be allowed to: what lies there is not for everybody."""
+    return url.lower().startswith(_KNOWN_FILES)
 
 
 def _inline(source: Inline) -> Json:

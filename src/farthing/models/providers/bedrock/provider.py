@@ -53,6 +53,13 @@ from farthing.types import Json, Operation, Prompt, Target, replace
 ERROR_TYPE = b"x-amzn-errortype"
 RUNTIME = "bedrock-runtime."
 """How the names of hosts begin where models are called."""
+OF_KEYS = frozenset({
+    "AuthFailure", "ExpiredToken", "ExpiredTokenException", "IncompleteSignature",
+    "IncompleteSignatureException", "InvalidClientTokenId", "InvalidSignatureException",
+    "MissingAuthenticationToken", "MissingAuthenticationTokenException", "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+})  # fmt: skip
+"""Refusals of the keys themselves; others are of what they may call."""
 SKEWED = frozenset({
     "InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch",
 })  # fmt: skip
@@ -107,6 +114,7 @@ class BedrockProvider(TranslatingProvider):
         )
         self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
         self.credentials = self._keys = keys
+        self._files = config.file_prefixes
         self._region = config.region
         self._signer = Signer(config.region, "bedrock")
         self._below = path
@@ -212,7 +220,7 @@ class BedrockProvider(TranslatingProvider):
         limit, most = said.output_tokens_max, target.output_tokens_max
         if limit is not None and most is not None and limit > most and said.dialect == "messages":
             said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
-        return request_writer.translate(said, model=target.model, provider=self.name)
+        return request_writer.translate(said, model=target.model, provider=self.name, files=self._files)
 
     # -- what comes back -------------------------------------------------------------------------------
 
@@ -254,7 +262,7 @@ class BedrockProvider(TranslatingProvider):
                 upstream_status=status,
                 again=True,
             )
-        if status in (401, 403):
+        if status == 401 or name in OF_KEYS:
             rejected = KeyRejected(
                 f"{self.name} answered {status}: AWS refused the gateway's own credentials, or what they may "
                 f"call; the operator has to look at providers.{self.name} and its rights",
@@ -265,7 +273,8 @@ class BedrockProvider(TranslatingProvider):
         if status == MODEL_FAILED:
             status = 502
         error = failures.failure(self.name, status, headers, told, self.redact)
-        if is_error(body):
+        text = body.decode("utf-8", "replace")
+        if is_error(body) and self.redact.text(text) == text and not self.redact.holds(text):
             error.own = body
         return error
 
@@ -274,7 +283,7 @@ class BedrockProvider(TranslatingProvider):
         now_s = self._wall()
         try:
             theirs = parsedate_to_datetime((header(headers, b"date") or b"").decode("latin-1")).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return False
         if abs(theirs - now_s - self._ahead_s) > SKEW_S_MIN:
             self._ahead_s, self._corrected_s = theirs - now_s, now_s

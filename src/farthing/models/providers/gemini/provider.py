@@ -77,6 +77,7 @@ class GeminiProvider(TranslatingProvider):
         elif config.api_key is not None and config.auth == "bearer":
             key_lines.append(f"authorization: Bearer {config.api_key.value}")
         self._signed = Signed()
+        self._files = config.file_prefixes
         form = AnswerForm(
             dialect="gemini",
             reader=partial(Reader, note=self._signed.note),
@@ -161,7 +162,7 @@ class GeminiProvider(TranslatingProvider):
         limit, most = said.output_tokens_max, target.output_tokens_max
         if limit is not None and most is not None and limit > most and said.dialect == "messages":
             said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
-        return request_writer.translate(said, model=target.model, known=self._signed.of)
+        return request_writer.translate(said, model=target.model, known=self._signed.of, files=self._files)
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         return _in_full(super().failure(status, headers, body))

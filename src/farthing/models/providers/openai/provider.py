@@ -54,6 +54,7 @@ from farthing.types import Json, Operation, Prompt, Sent, Target
 
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 """Below the base URL; what is passed through has its path in its own table."""
+CACHE_KEY = "prompt_cache_key"
 MODEL_IN_PATH = "{model}"
 """In a `base_url`: where the path names the model, as Azure's deployments are named."""
 DEPLOYMENT = "/deployments/{model}"
@@ -168,8 +169,8 @@ class OpenAIProvider(HttpProvider):
             body = self._translated(prompt, target)
         else:
             body = self._chat(prompt, target, operation)
-        if prompt.cache_key:
-            body["prompt_cache_key"] = prompt.cache_key
+        if prompt.cache_key and not self._refuses_key(target.model):
+            body[CACHE_KEY] = prompt.cache_key
         if prompt.stream:
             body["stream"] = True
             if self._include_usage and self._takes_stream_options(target.model):
@@ -223,6 +224,10 @@ class OpenAIProvider(HttpProvider):
         self._fitted = (body, model, learnt, written)
         return written
 
+    def _refuses_key(self, model: str) -> bool:
+        """Whether the target was seen to refuse a key for its prompt cache that its client had not sent."""
+        return self._lessons.known and CACHE_KEY in self._lessons.of(model).refused
+
     def _takes_stream_options(self, model: str) -> bool:
         if not self._quirks.stream_options:
             return False
@@ -236,6 +241,11 @@ class OpenAIProvider(HttpProvider):
         model = target.model
         translates = prompt.sent is not None and prompt.sent.dialect in MORE_THAN_CHAT
         body = self._translations.body(prompt, target) if translates else prompt.body
+        if prompt.cache_key and not self._refuses_key(model):
+            refusal = refusal_of(error, {**body, CACHE_KEY: ""})
+            if refusal is not None and refusal.field == CACHE_KEY:
+                self._lessons.note(model, refusal)
+                return True
         asks_usage = prompt.stream and self._include_usage and "stream_options" not in body
         refusal = refusal_of(error, {**body, "stream_options": {}} if asks_usage else body)
         if refusal is None or self._lessons.of(model).limit == refusal.field:

@@ -67,6 +67,7 @@ class _Counted(msgspec.Struct):
 
 
 _decode_counted = msgspec.json.Decoder(_Counted).decode
+CACHE_KEY = "prompt_cache_key"
 
 
 class ResponsesProvider(TranslatingProvider):
@@ -159,14 +160,14 @@ class ResponsesProvider(TranslatingProvider):
         sent = self.as_sent(prompt)
         if sent is None:
             body = self._translations.body(prompt, target)
-            if prompt.cache_key:
-                body = {**body, "prompt_cache_key": prompt.cache_key}
+            if prompt.cache_key and not self._refuses_key(target.model):
+                body = {**body, CACHE_KEY: prompt.cache_key}
             return self._head(RESPONSES, prompt, request_id, passed), write_json(body)
         path = COMPACT if sent.compacts == "path" else RESPONSES
         changed = edits.changes(prompt, sent, target.model, self._items(sent))
         self._input = None
-        if prompt.cache_key:
-            changed = {**changed, "prompt_cache_key": prompt.cache_key}
+        if prompt.cache_key and not self._refuses_key(target.model):
+            changed = {**changed, CACHE_KEY: prompt.cache_key}
         return self._head(path, prompt, request_id, passed), written(sent, changed)
 
     def _head(self, path: str, prompt: Prompt, request_id: str, passed: tuple[tuple[str, str], ...]) -> bytes:
@@ -220,7 +221,12 @@ class ResponsesProvider(TranslatingProvider):
         return Written(body, unsaid, written.yielded, written.reasons)
 
     def learn(self, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
-        """What is passed on as it was sent teaches nothing: its client is told."""
+        """What is passed on as it was sent teaches only of what was added to it: its client is told."""
+        if prompt.cache_key and not self._refuses_key(target.model):
+            refusal = refusal_of(error, {CACHE_KEY: ""})
+            if refusal is not None and refusal.field == CACHE_KEY:
+                self._lessons.note(target.model, refusal)
+                return True
         if self.as_sent(prompt) is not None:
             return False
         refusal = refusal_of(error, self._translations.body(prompt, target))
@@ -229,6 +235,10 @@ class ResponsesProvider(TranslatingProvider):
         self._lessons.note(target.model, refusal)
         unsaid = self._translations.unsaid(prompt, target)
         return self._may_drop.issuperset(unsaid.names)
+
+    def _refuses_key(self, model: str) -> bool:
+        """Whether the target was seen to refuse a key for its prompt cache that its client had not sent."""
+        return self._lessons.known and CACHE_KEY in self._lessons.of(model).refused
 
     def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
         return OwnDecoder(self.form, event_bytes_max, created=int(time()))

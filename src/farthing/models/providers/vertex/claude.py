@@ -58,7 +58,7 @@ class VertexClaudeProvider(AnthropicProvider):
         sent = self.as_sent(prompt)
         if sent is not None:
             changed = {**edits.changes(prompt, sent, target.model), **INTERFACE, "model": REMOVED}
-            return head, written(sent, changed)
+            return head, edits.marked(written(sent, changed), prompt, target.model)
         return head, write_json(_below(self._translations.body(prompt, target)))
 
     def _head_of(self, method: str, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> bytes:
