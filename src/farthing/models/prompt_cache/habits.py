@@ -90,12 +90,16 @@ class Known(Struct):
     """Until when it stays with its provider, by our marks."""
 
 
+STAKE = 0.9
+"""Of a prompt: what is at stake is counted in estimated tokens, and the rest is for what they miss."""
+
+
 class Account:
     """What marks saved, less what they cost, in nano-dollars.
 
-    A write goes ahead if all that writes cost more and nothing has saved yet comes to no more than what its
-    own prompt costs plain. So that is the most that marks can ever lose here in `FORGIVEN_S`, whatever the
-    traffic does: what was saved before included, calls that are under way too.
+    A write goes ahead if all that writes cost more and nothing has saved yet comes to no more than `STAKE` of
+    what its own prompt costs plain. So one prompt is the most that marks can lose here in `FORGIVEN_S`,
+    whatever the traffic does: what was saved before included, calls that are under way too.
     """
 
     __slots__ = ("_since_s", "balance_nusd")
@@ -114,7 +118,7 @@ class Account:
             self._since_s = now_s
         elif now_s - self._since_s > FORGIVEN_S:
             self.balance_nusd, self._since_s = 0, None
-        return self.balance_nusd - nusd >= -plain_nusd
+        return self.balance_nusd - nusd >= -STAKE * plain_nusd
 
     def book(self, nusd: int) -> None:
         self.balance_nusd += nusd
