@@ -14,7 +14,7 @@ from farthing.errors import FarthingError, ProviderTimeout
 from farthing.ledger.memory import MemoryLedger
 from farthing.models.call import Caller, CallRequest
 from farthing.models.health.health import Health
-from farthing.types import Endpoint, Prompt, Receipt, Route, Target, Terms, replace
+from farthing.types import Endpoint, Json, Prompt, Receipt, Route, Target, Terms, replace
 from farthing.wiring.providers import build_provider
 
 GOOD = json.dumps(
@@ -163,12 +163,20 @@ class Desk:
         self._endpoint = Endpoint(name="e", terms=Terms(deadline_s=deadline_s))
         self._asked = 0
 
-    async def ask(self, targets: Sequence[Target] | None = None) -> Outcome:
+    async def ask(
+        self, targets: Sequence[Target] | None = None, *, body: Json | None = None, media: bool = False
+    ) -> Outcome:
+        """`media`: `body` holds more than text."""
         began_s = self.clock()
         self._asked += 1
-        request = asked(f"q{self._asked}", endpoint=self._endpoint, received_s=began_s)
+        request = asked(f"q{self._asked}", body=body, endpoint=self._endpoint, received_s=began_s)
         prompt = Prompt(
-            body=request.body, input_tokens=10, input_tokens_bound=None, output_tokens_max=None, stream=False
+            body=request.body,
+            input_tokens=10,
+            input_tokens_bound=None,
+            output_tokens_max=None,
+            stream=False,
+            media_tokens=5 if media else 0,
         )
         receipt = Receipt(request_id=f"r-{self._asked}", at_unix_s=0.0, started_s=began_s)
         hold = self._contract.reserve(request, prompt)

@@ -49,7 +49,7 @@ from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import flat_nusd
 from farthing.models.pricing.expected import estimated_pass, expected_tokens
 from farthing.models.residency import Regions
-from farthing.models.retry import Failed, next_try, stale
+from farthing.models.retry import Failed, Try, next_try, stale
 from farthing.models.stream import SignsOfLife, Stream, Within
 from farthing.models.way import Distances, note_head, note_told
 from farthing.protocols import (
@@ -304,8 +304,9 @@ class Caller:
             NoProviderLeft: none answered.
             ContractExceeded, Overloaded: the next call may not be made.
         """
+        doubted: Sequence[Target] = ()
         if len(route.targets) > 1:
-            route = self._suited(call, route)
+            route, doubted = self._suited(call, route)
         attempts, targets = call.receipt.attempts, route.targets
         attempts_max = len(attempts) + self._config.attempts_max
         failed: list[Failed] = []
@@ -346,7 +347,7 @@ class Caller:
                     forget_frames(error)
                     refused[target.name] = error  # of money: another target may be cheaper
                     break
-        return await self._once_more(call, route, failed, refused, attempts_max)
+        return await self._once_more(call, route, failed, refused, attempts_max, doubted)
 
     def _is_left(self, call: CallRequest, targets: Sequence[Target], place: int, lane: Lane) -> bool:
         """Whether a lane that may be called is left all the same, for now: others of the route are much
@@ -377,23 +378,24 @@ class Caller:
             for target in targets[place + 1 :]
         )
 
-    def _suited(self, call: CallRequest, route: Route) -> Route:
-        """`route` without the targets that the catalogue says cannot take this request, unless the client
-        named them, and with those first that can read all of it."""
+    def _suited(self, call: CallRequest, route: Route) -> tuple[Route, Sequence[Target]]:
+        """`route` with those first that can read all of it, and without the targets that the catalogue says
+        cannot take this request, unless the client named them. These as well: the catalogue may be wrong, so
+        they are asked where none of the others answers."""
         sent = call.prompt.sent
         if sent is not None and sent.sealed:
             route = replace(route, targets=self._makers_first(call, route.targets))
         if route.pinned:
-            return route
+            return route, ()
         prompt = call.prompt
         limit = prompt.output_tokens_max if sent is None else None
         without = lacking(route.targets, prompt.body, prompt.media_tokens > 0, limit)
         if not without:
-            return route
+            return route, ()
         call.receipt.skipped |= dict.fromkeys(without, CannotSay.code)
         kept = tuple(target for target in route.targets if target.name not in without)
         found: Route = replace(route, targets=kept)
-        return found
+        return found, [target for target in route.targets if target.name in without]
 
     def _makers_first(self, call: CallRequest, targets: Sequence[Target]) -> tuple[Target, ...]:
         """`targets` with those first that are told all of a conversation in which a provider has encrypted
@@ -431,9 +433,11 @@ class Caller:
         failed: list[Failed],
         refused: dict[str, ContractExceeded],
         attempts_max: int,
+        doubted: Sequence[Target],
     ) -> CallResult:
-        """No target is left: call those in a cooldown, and again those that may answer after a pause.
-        `refused` are the targets that are too expensive.
+        """No target is left: call those that the catalogue says cannot take the request (`doubted`), those in
+        a cooldown, and again those that may answer after a pause. `refused` are the targets that are too
+        expensive.
 
         Raises:
             NoProviderLeft: none answered.
@@ -443,7 +447,7 @@ class Caller:
         while len(attempts) < attempts_max and call.otherwise == "failed":
             ways = {
                 lane.health: (one, lane)
-                for one in route.targets
+                for one in (*route.targets, *doubted)
                 if one.name not in refused
                 for lane in self._left(one, failed)
             }
@@ -455,29 +459,63 @@ class Caller:
                 await asyncio.sleep(found.wait_s)
             if not found.health.limits.free and self._config.adaptive:
                 await self._turn(call, found.health, found.wait_s)
-            _, lane = ways[found.health]
-            try:
-                result = await self._attempt(call, found.target, lane, route, again=found.again, others=False)
-                if found.target.name != route.targets[0].name:
-                    self._tell_of_fallback(route.targets[0], found.target, failed, refused)
+            if doubted:
+                call.receipt.skipped.pop(found.target.name, None)
+            result = await self._tried(
+                call, route, found, ways[found.health][1], failed, refused, attempts_max
+            )
+            if result is not None:
                 return result
-            except ProviderError as error:
-                forget_frames(error)
-                failed.append(failure_of(found.target, error, lane))
-                if error.unasked:
-                    call.receipt.skipped[found.target.name] = error.code
-            except ContractExceeded as error:
-                if error.limit != "usd_max" and (not failed or error.limit == "deadline_s"):
-                    raise
-                forget_frames(error)
-                refused[found.target.name] = error
-        errors = [one.error for one in failed]
+        errors = _told_last(failed, route)
         if not errors and refused:
             raise next(reversed(refused.values()))
         if not errors:
             errors = [self.health(target).cooldown_error(target.name) for target in route.targets]
         self._tell_of_end(route, failed, errors)
         raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
+
+    async def _tried(
+        self,
+        call: CallRequest,
+        route: Route,
+        found: Try,
+        lane: Lane,
+        failed: list[Failed],
+        refused: dict[str, ContractExceeded],
+        attempts_max: int,
+    ) -> CallResult | None:
+        """The answer of one `found` by `next_try`, which is asked again at once where that may help; None: it
+        gave none, and `failed` or `refused` says why.
+
+        Raises:
+            ContractExceeded, Overloaded: the next call may not be made.
+        """
+        target, again, at_once = found.target, found.again, False
+        while True:
+            try:
+                result = await self._attempt(call, target, lane, route, again=again, others=False)
+            except ProviderError as error:
+                forget_frames(error)
+                failed.append(failure_of(target, error, lane))
+                if error.unasked:
+                    call.receipt.skipped[target.name] = error.code
+                    return None
+                attempts = call.receipt.attempts
+                if len(attempts) >= attempts_max or not _at_once(
+                    error, _last(attempts), lane.health, at_once
+                ):
+                    return None
+                again = at_once = True
+            except ContractExceeded as error:
+                if error.limit != "usd_max" and (not failed or error.limit == "deadline_s"):
+                    raise
+                forget_frames(error)
+                refused[target.name] = error
+                return None
+            else:
+                if target.name != route.targets[0].name:
+                    self._tell_of_fallback(route.targets[0], target, failed, refused)
+                return result
 
     def _left(self, target: Target, failed: Sequence[Failed]) -> Sequence[Lane]:
         """The lanes of a target that may be called where none is left that is well."""
@@ -993,6 +1031,13 @@ def failure_of(target: Target, error: ProviderError, lane: Lane) -> Failed:
 def _last(attempts: Sequence[Attempt]) -> Attempt:
     """The newest that is not beside another."""
     return next(one for one in reversed(attempts) if not one.hedge)
+
+
+def _told_last(failed: Sequence[Failed], route: Route) -> list[ProviderError]:
+    """The errors of those that failed, last those of the targets of `route`: that one beside it refuses what
+    it was doubted to take is not what the client has to know."""
+    names = {target.name for target in route.targets}
+    return [one.error for one in sorted(failed, key=lambda one: one.target.name in names)]
 
 
 def tried_in(failed: Sequence[Failed]) -> set[Health]:
