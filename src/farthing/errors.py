@@ -477,6 +477,8 @@ class KeyRejected(ProviderRejected):
 
     told = ""
     """The provider's code for it, for the log alone; empty when it gave none."""
+    lacks_right = False
+    """It is known and may not do this (403): what else it may do, at other models, is another matter."""
 
 
 class NoProviderLeft(FarthingError):

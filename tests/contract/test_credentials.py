@@ -140,6 +140,33 @@ def test_new_ones_that_are_refused_as_well_are_kept_for_they_lack_a_right() -> N
     asyncio.run(scenario())
 
 
+def test_those_that_lack_a_right_are_used_on_and_replaced_beside_that_once_a_minute() -> None:
+    async def scenario() -> None:
+        issuer = Issuer()
+        held = issuer.credentials()
+        first = await held.ready(WAIT_S)
+        assert not held.refused(first, lacks_right=True) and await held.ready(WAIT_S) == first
+        assert issuer.fetches == 1, "they are new"
+        issuer.now_s += 120
+        issuer.fails = down
+        for _ in range(50):
+            assert not held.refused(first, lacks_right=True)
+            assert await held.ready(WAIT_S) == first, "nobody waits for the fetch, or fails with it"
+            await turns()
+        assert issuer.fetches == 2
+        issuer.fails = None
+        issuer.now_s += 2 * BACKOFF_S_MAX
+        assert await held.ready(WAIT_S) == first
+        await turns()
+        second = await held.ready(WAIT_S)
+        assert second == first + 1 and held.refused(first, lacks_right=True), "rights may have come with them"
+        for _ in range(50):
+            assert not held.refused(second, lacks_right=True) and await held.ready(WAIT_S) == second
+        assert issuer.fetches == 3
+
+    asyncio.run(scenario())
+
+
 def test_who_has_no_time_left_does_not_wait_and_the_fetch_goes_on() -> None:
     async def scenario() -> None:
         issuer = Issuer()

@@ -688,7 +688,9 @@ class Caller:
         try:
             if isinstance(error, KeyRejected):
                 held, number = provider.credentials, result.credentials
-                return held is not None and number is not None and held.refused(number)
+                if held is None or number is None:
+                    return False
+                return held.refused(number, lacks_right=error.lacks_right)
             return provider.learn(prompt, result.target, error)
         except Exception as fault:  # noqa: BLE001  # as of any code of a provider: the attempt has failed anyway
             self._fault(result.target, fault)

@@ -126,7 +126,7 @@ class StoredCompletionsCaller:
                 error = provider.failure(exchange.status, exchange.headers, await _words(exchange))
                 error.returned = returned
                 if credentials is not None and isinstance(error, KeyRejected):
-                    error.renewed = credentials.refused(number)
+                    error.renewed = credentials.refused(number, lacks_right=error.lacks_right)
                 raise error
             body = await exchange.read(min(limits.answer_bytes_max, ANSWER_BYTES_MAX), within_s=within_s)
             _check(body, provider)

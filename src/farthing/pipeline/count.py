@@ -123,5 +123,5 @@ class PromptCounter:
         error: ProviderError = provider.failure(exchange.status, exchange.headers, body)
         error.returned, _ = provider.down(exchange.headers, request.id)
         if credentials is not None and isinstance(error, KeyRejected):
-            credentials.refused(number)
+            credentials.refused(number, lacks_right=error.lacks_right)
         raise error

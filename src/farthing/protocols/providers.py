@@ -281,9 +281,12 @@ class Credentials(Protocol):  # models/credentials
             KeyRejected: who issues them refuses what the configuration or the environment gives.
         """
 
-    def refused(self, number: int) -> bool:
+    def refused(self, number: int, *, lacks_right: bool = False) -> bool:
         """The provider did not take the credentials of that number. Whether another call with new ones may
-        help; False: these are new themselves. Those of another number than are held now change nothing."""
+        help; False: these are new themselves. Those of another number than are held now change nothing.
+
+        `lacks_right`: it knows them, and they may not do what was asked. They are used on, since they may do
+        other things, and replaced beside that, now and then, as rights may come with the next."""
 
 
 class BearerToken(Credentials, Protocol):

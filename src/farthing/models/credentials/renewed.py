@@ -37,7 +37,7 @@ LIFE_S_MAX = 7 * 86_400.0
 BACKOFF_S, BACKOFF_S_MAX = 0.5, 10.0
 REFUSED_S = 60.0
 """Credentials that replaced refused ones and are refused themselves within this time are not replaced at
-once: they lack a right, and no others would have it."""
+once: they lack a right, and no others would have it. Nor are those that are known to lack one."""
 TOLD_EVERY_S = 60.0
 
 
@@ -98,10 +98,14 @@ class Renewed(Generic[T]):
             return self._number
         raise self._failure(now_s)
 
-    def refused(self, number: int) -> bool:
+    def refused(self, number: int, *, lacks_right: bool = False) -> bool:
         now_s = self._clock()
         if number != self._number or not self._until_s:
             return True
+        if lacks_right:
+            if now_s - self._began_s >= REFUSED_S:
+                self._renew_s = min(self._renew_s, now_s)
+            return False
         if self._replaced and now_s - self._began_s < REFUSED_S:
             return False
         self._renew_s = self._until_s = self._not_before_s = 0.0

@@ -147,7 +147,7 @@ class RemoteEmbedder:
         if exchange.status != 200:
             error = provider.failure(exchange.status, exchange.headers, reply)
             if credentials is not None and isinstance(error, KeyRejected):
-                credentials.refused(number)
+                credentials.refused(number, lacks_right=error.lacks_right)
             raise error
         provider.whole(exchange.headers, reply)  # says what is wrong with one that is no answer at all
         return reply

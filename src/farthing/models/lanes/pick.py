@@ -84,7 +84,7 @@ class Place:
 class Lane:
     """One way to call one target."""
 
-    __slots__ = ("among", "health", "label", "place", "provider")
+    __slots__ = ("_rests_until_s", "among", "health", "label", "place", "provider")
 
     def __init__(self, place: Place, health: Health, among: "Lanes | None" = None) -> None:
         self.place = place
@@ -93,6 +93,8 @@ class Lane:
         self.among = among
         """The lanes of its target; None: it is the only one."""
         self.label = place.label
+        self._rests_until_s = 0.0
+        """As its place's, where only this target may not be called with the key."""
 
     @property
     def in_flight(self) -> int:
@@ -104,10 +106,19 @@ class Lane:
         limits = self.health.limits
         return limits.free or not limits.is_out(tokens)
 
+    @property
+    def rests_until_s(self) -> float:
+        """When its key is tried again after it was refused."""
+        return max(self._rests_until_s, self.place.rests_until_s)
+
     def failed(self, error: ProviderError, now_s: float) -> None:
-        """Let the key rest if it is the key that was refused. Its health hears of the failure besides."""
-        refused = isinstance(error, KeyRejected) and not error.renewed
-        if self.among is not None and (refused or _is_spent(error)):
+        """Let the key rest if it is the key that was refused; for this target alone, where that is what it
+        has no right to. Its health hears of the failure besides."""
+        if self.among is None:
+            return
+        if isinstance(error, KeyRejected) and error.lacks_right:
+            self._rests_until_s = now_s + KEY_REST_S
+        elif (isinstance(error, KeyRejected) and not error.renewed) or _is_spent(error):
             self.place.rests_until_s = now_s + KEY_REST_S
 
 
@@ -181,7 +192,7 @@ class Lanes:
                 reconsidered(one.health, [other.health for other in self.all if other is not one])
         ready = [one for one in self.all if one.health not in tried and one.health.cooldown_s() <= 0]
         # a key that rests is better than none
-        ready = [one for one in ready if one.place.rests_until_s <= now_s] or ready
+        ready = [one for one in ready if one.rests_until_s <= now_s] or ready
         if prefers is not None and len(ready) > 1:
             ready = list(filter(prefers, ready)) or ready
         if len(ready) > 1:
@@ -226,7 +237,7 @@ class Lanes:
             return [one for one in self.all if one.health in tried]  # the request is at fault
         found = [one for one in self.all if one.health in tried or one.place.address not in sick]
         now_s = self._clock()
-        return sorted(found, key=lambda one: (one.place.rests_until_s > now_s, one.in_flight))
+        return sorted(found, key=lambda one: (one.rests_until_s > now_s, one.in_flight))
 
     # -- within ------------------------------------------------------------------------------------
 

@@ -35,6 +35,8 @@ NOT_ABOUT_THE_KEY = (
     "country", "region", "territory", "location", "model", "unpurchased",
 )  # fmt: skip
 """Unless one of these stands there too: what was asked, from where, a model that the account may not use."""
+THE_KEY_ITSELF = ("api_key", "apikey", "authentication", "credential", "expired", "unauthenticated")
+"""Parts of those of a 403 that says that the key is none, and not that it lacks a right."""
 SHOULD_RETRY = b"x-should-retry"
 
 
@@ -50,6 +52,7 @@ def failure(
             upstream_status=status,
         )
         rejected.told = _code_of(said)
+        rejected.lacks_right = status == 403 and not any(part in _named(said) for part in THE_KEY_ITSELF)
         return rejected
     error = _of_status(status, f"{provider} answered {status}", said, wait_s(headers, body))
     if status == 429 and error.retry_after_s is None:
@@ -141,10 +144,17 @@ def _status_of(said: Json | None) -> int | None:
 def _about_the_key(said: Json | None) -> bool:
     if said is None:
         return True  # a refusal without a word: what else we sent is the client's, and that was a 400
-    named = " ".join(str(said.get(name) or "") for name in ("type", "code", "status")).lower()
+    named = _named(said)
     return any(part in named for part in ABOUT_THE_KEY) and not any(
         part in named for part in NOT_ABOUT_THE_KEY
     )
+
+
+def _named(said: Json | None) -> str:
+    """All that an error object names as what it is, in small letters."""
+    if said is None:
+        return ""
+    return " ".join(str(said.get(name) or "") for name in ("type", "code", "status")).lower()
 
 
 def _bad_key(said: Json | None) -> bool:

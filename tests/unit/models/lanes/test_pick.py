@@ -123,6 +123,17 @@ def test_a_key_that_was_refused_rests_and_is_used_where_there_is_no_other() -> N
     assert found.pick() is not None
 
 
+def test_a_key_without_the_right_to_one_model_is_used_for_the_others() -> None:
+    both = ways({}, place("a", "1"), place("b", "1"))
+    found, other = both.open(TARGET), both.open(Target(name="p/n", provider="p", model="n"))
+    assert isinstance(found, Lanes) and isinstance(other, Lanes)
+    denied = KeyRejected("no", upstream_status=403)
+    denied.lacks_right = True
+    found.all[0].failed(denied, 100.0)
+    assert {found.pick() for _ in range(50)} == {found.all[1]}
+    assert {other.pick() for _ in range(50)} == set(other.all)
+
+
 def test_a_lane_whose_breaker_is_half_open_is_tried_first_by_one_request() -> None:
     now_s = [100.0]
     found = lanes(clock=lambda: now_s[0])

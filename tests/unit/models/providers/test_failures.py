@@ -158,6 +158,24 @@ def test_a_refused_request_is_told_from_a_refused_key(
 
 
 @pytest.mark.parametrize(
+    ("status", "error", "lacks_right"),
+    [
+        (401, {"message": "no", "type": "permission_error"}, False),
+        (400, {"message": "no", "details": [{"reason": "API_KEY_INVALID"}]}, False),
+        (403, {"message": "no", "code": "invalid_api_key"}, False),
+        (403, {"message": "no", "status": "PERMISSION_DENIED", "code": 403}, True),
+        (403, {"message": "no", "code": "AccessDeniedException"}, True),
+        (403, None, True),
+    ],
+)
+def test_a_key_that_lacks_a_right_is_told_from_one_that_is_none(
+    status: int, error: dict[str, Any] | None, lacks_right: bool
+) -> None:
+    found = failure("up", status, {}, b"" if error is None else wire({"error": error}), KEYS)
+    assert isinstance(found, KeyRejected) and found.lacks_right is lacks_right
+
+
+@pytest.mark.parametrize(
     ("message", "code", "told"),
     [
         ("This account is closed.", "account_deactivated", "account_deactivated"),

@@ -156,7 +156,7 @@ class OpenAIBatch:
         if exchange.status != 200:
             error = provider.failure(exchange.status, exchange.headers, reply)
             if credentials is not None and isinstance(error, KeyRejected):
-                credentials.refused(number)
+                credentials.refused(number, lacks_right=error.lacks_right)
             raise error
         return reply
 
