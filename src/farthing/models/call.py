@@ -818,8 +818,7 @@ class Caller:
             whole = await exchange.read(limits.answer_bytes_max)
             result.reply = provider.whole(exchange.headers, whole, prompt)
             took_s = self._clock() - began_s
-            attempt.ttft_ms = took_s * 1000
-            self._note_reply(result.reply, attempt, call, target, took_s)
+            self._note_reply(result, result.reply, call, took_s)
         self.distances.note(provider.name, attempt)
 
     def _note_sent(
@@ -831,11 +830,13 @@ class Caller:
             return sent
         return self.preparer.sent(sent, call.request, result.target, prompt)
 
-    def _note_reply(
-        self, reply: Reply, attempt: Attempt, call: CallRequest, target: Target, took_s: float
-    ) -> None:
+    def _note_reply(self, result: CallResult, reply: Reply, call: CallRequest, took_s: float) -> None:
         """Note who made a whole answer, had after `took_s` seconds, and how long that took, as it says."""
-        self.note_names(attempt, call, target, reply.model, reply.fingerprint)
+        attempt, health = result.attempt, result.health
+        attempt.ttft_ms = took_s * 1000
+        if health.suspect and call.request.operation not in PASSING:
+            health.had_whole(took_s)
+        self.note_names(attempt, call, result.target, reply.model, reply.fingerprint)
         if attempt.provider_ms is None and (told_ms := reply.took_ms) is not None:
             note_told(attempt, took_s, told_ms)
 

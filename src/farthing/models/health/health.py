@@ -211,6 +211,15 @@ class Health:
             else:
                 self._was_good()
 
+    def had_whole(self, took_s: float) -> None:
+        """Record that an answer came whole after `took_s` seconds, where the target is `suspect`."""
+        if not (self.ejection.active and self.ejection.for_time):
+            return
+        if not self.limits.latency.is_slow(took_s):
+            self._was_good()
+        elif self.ejection.unsaid():
+            self.readmit()
+
     def _was_good(self) -> None:
         if self.ejection.good(self._clock()):
             self.readmit()
@@ -223,10 +232,11 @@ class Health:
         if self._turned is not None:
             self._turned(None, now_s - self.ejection.began_s)
 
-    def eject(self, *, for_time: bool, share: float = 0.0) -> None:
-        """Leave it out, as others are much better; of its calls such a share failed."""
+    def eject(self, *, for_time: bool, share: float = 0.0, first_s: float = 0.0) -> None:
+        """Leave it out, as others are much better: of its calls such a share failed, or its streams began
+        `first_s` seconds late."""
         self.suspect = True
-        self.ejection.begin(self._clock(), for_time=for_time, share=share)
+        self.ejection.begin(self._clock(), for_time=for_time, share=share, first_s=first_s)
 
     def failed_lately(self) -> tuple[int, float]:
         """How many of its calls in the last 10 s failed, and which share of them that is; of a few, as if

@@ -9,7 +9,8 @@ from tests import virtual
 from farthing.config import CallConfig
 from farthing.models.health.health import Health
 from farthing.models.health.limits import GOOD_MIN, UNSEEN_S, WINDOW_ANSWERS_MIN, WINDOW_S, Limits
-from farthing.models.health.outliers import PROBE_S, outlier
+from farthing.models.health.outliers import GOOD_MIN as PROBES_GOOD_MIN
+from farthing.models.health.outliers import PROBE_S, UNSAID_MAX, outlier, reconsidered
 
 
 class Clock:
@@ -198,6 +199,54 @@ def test_where_the_other_is_as_slow_it_is_used_on() -> None:
             for _ in range(WINDOW_ANSWERS_MIN):
                 one.began(first_s, 4)
     assert slow.suspect and not outlier(slow, [other])
+
+
+def slow_one(clock: Clock) -> tuple[Health, Health]:
+    """One that is ejected since its streams begin late, and another."""
+    slow, quick = (Health(CallConfig(), clock) for _ in range(2))
+    for seconds in (0.5, 0.5, 4.0):
+        clock.now_s += WINDOW_S + 0.1
+        for _ in range(WINDOW_ANSWERS_MIN):
+            slow.began(seconds, 4)
+            quick.began(0.6, 1)
+    assert outlier(slow, [quick])
+    return slow, quick
+
+
+@pytest.mark.parametrize(("took_s", "needed"), [(0.9, PROBES_GOOD_MIN), (30.0, UNSAID_MAX)])
+def test_one_that_was_slow_is_used_again_where_only_whole_answers_try_it(took_s: float, needed: int) -> None:
+    clock = Clock()
+    slow, _ = slow_one(clock)
+    for number in range(needed):
+        clock.now_s += PROBE_S
+        assert slow.cooldown_s() == 0 and slow.ejection.active, number
+        slow.begin()
+        slow.had_whole(took_s)
+        slow.had_whole(took_s)  # one that was not to try it says nothing more
+    assert not slow.ejection.active
+
+
+def test_long_whole_answers_do_not_outweigh_the_streams_that_begin_late() -> None:
+    clock = Clock()
+    slow, _ = slow_one(clock)
+    for number in range(5 * UNSAID_MAX):
+        clock.now_s += PROBE_S
+        slow.begin()
+        if number % UNSAID_MAX:
+            slow.had_whole(30.0)
+        else:
+            slow.began(4.0, 1)
+    assert slow.ejection.active
+
+
+def test_one_that_is_slow_is_used_again_where_the_others_have_become_as_slow() -> None:
+    clock = Clock()
+    slow, other = slow_one(clock)
+    assert not reconsidered(slow, [other])
+    clock.now_s += WINDOW_S + 0.1
+    for _ in range(WINDOW_ANSWERS_MIN):
+        other.began(5.0, 1)
+    assert reconsidered(slow, [other]) and not slow.ejection.active
 
 
 def test_each_ejection_within_a_minute_takes_more_good_calls_to_end() -> None:
