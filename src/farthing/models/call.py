@@ -12,7 +12,7 @@ for the other to meet the endpoint's deadline; if not, giving it up would help n
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -106,7 +106,9 @@ class CallResult:
     """The response of a target: a complete reply, or a stream whose answer has begun."""
 
     __slots__ = (
+        "asked",
         "attempt",
+        "began_s",
         "begun",
         "capped_by",
         "credentials",
@@ -115,6 +117,7 @@ class CallResult:
         "held_ms",
         "held_nusd",
         "lane",
+        "probe",
         "prompt",
         "reply",
         "returned",
@@ -125,7 +128,13 @@ class CallResult:
     )
 
     lane: Lane
-    """Which was called; not set where the answer came in a batch."""
+    """Which was called; not set, as the next three, where the answer came in a batch."""
+    asked: Prompt
+    """As it goes to the target."""
+    began_s: float
+    """Monotonic."""
+    probe: int
+    """As `Health.begin` gave it."""
 
     def __init__(
         self, target: Target, attempt: Attempt, health: Health, capped_by: str | None = None
@@ -171,11 +180,32 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     """Who hears of a target that lives and takes long to begin, where no other waits. None: nobody."""
 
 
+class Hedges(Protocol):  # models/hedging
+    """Makes calls beside those that are slow to begin."""
+
+    async def answered(
+        self,
+        first: CallResult,
+        call: CallRequest,
+        route: Route,
+        place: int,
+        failed: list[Failed],
+        *,
+        others: bool,
+    ) -> CallResult:
+        """`Caller.carried` for `first`, whose target is that of `place`, or the answer of another call that
+        was made beside it. What fails beside it is added to `failed`.
+
+        Raises:
+            ProviderError, FarthingError: as `carried` of the first.
+        """
+
+
 class Caller:
     """Calls the providers of one configuration and tracks the health of their targets."""
 
-    hedges = False
-    """Whether a second call may be made beside one that is slow to begin."""
+    hedges: Hedges | None = None
+    """None: no call is made beside another."""
     times = False
     """Whether anything is learnt of the time that answers take."""
     prompt_caches: PromptCaches | None = None
@@ -208,7 +238,7 @@ class Caller:
         self._clock = clock
         self._health = health
         self._lengths = lengths
-        self._sizes = sizes
+        self.sizes = sizes
         self._tells = Seldom(KEY_TOLD_EVERY_S, clock)
         """When we last warned that a provider refuses our key."""
         self._fallbacks = Tally(FALLBACK_TOLD_EVERY_S, clock)
@@ -234,7 +264,7 @@ class Caller:
     def _way(self, target: Target) -> Lane | Lanes:
         return self._known.get(target.name) or self._ways.open(target)
 
-    def _ready(
+    def ready(
         self, call: CallRequest, targets: Sequence[Target], place: int, failed: Sequence[Failed]
     ) -> Lane | None:
         """The lane for the first call of a target; None: it is in a cooldown, has failed already, or is left
@@ -254,7 +284,7 @@ class Caller:
     def _picked(
         self, call: CallRequest, targets: Sequence[Target], place: int, lanes: Lanes, failed: Sequence[Failed]
     ) -> Lane | None:
-        """As `_ready`, of a target that has several lanes."""
+        """As `ready`, of a target that has several lanes."""
         target, tokens, tried = targets[place], call.prompt.input_tokens, tried_in(failed)
         affinity, prefers = affinity_of(call.request, lanes.homes), self._prefers(call, target)
         lane = lanes.pick(affinity, tokens, tried=tried, prefers=prefers)
@@ -281,7 +311,7 @@ class Caller:
         accounts have encrypted something for."""
         if not self._limits[target.provider].separate_accounts:
             return None
-        return lambda lane: self._is_told_all(call, target, lane.provider)
+        return lambda lane: self.is_told_all(call, target, lane.provider)
 
     def batch_api(self, provider: str) -> BatchApi | None:
         """The batch interface of a provider. None: it has none, or the configuration does not use it."""
@@ -311,10 +341,11 @@ class Caller:
         attempts_max = len(attempts) + self._config.attempts_max
         failed: list[Failed] = []
         refused: dict[str, ContractExceeded] = {}
+        hedges = self.hedges
         for place, target in enumerate(targets):
             if len(attempts) >= attempts_max:
                 break
-            lane = self._ready(call, targets, place, failed)
+            lane = self.ready(call, targets, place, failed)
             again = False
             while lane is not None:
                 try:
@@ -322,10 +353,11 @@ class Caller:
                     others = call.otherwise == "escalated" or (
                         not alone and self._others(call, targets, place, lane)
                     )
+                    begun = self.begin(call, target, lane, route, again=again)
                     result = await (
-                        self._hedged(call, route, place, lane, failed, others=others)
-                        if self.hedges and not again
-                        else self._attempt(call, target, lane, route, again=again, others=others)
+                        self.carried(begun, call, route, others=others)
+                        if hedges is None or again
+                        else hedges.answered(begun, call, route, place, failed, others=others)
                     )
                     if place:
                         self._tell_of_fallback(targets[0], target, failed, refused)
@@ -374,7 +406,7 @@ class Caller:
         if lane is not None and lane.among is not None and lane.among.others(lane):
             return True
         return len(targets) > place + 1 and any(
-            self.health(target).cooldown_s() <= 0 and self._can_be_told(call, target)
+            self.health(target).cooldown_s() <= 0 and self.can_be_told(call, target)
             for target in targets[place + 1 :]
         )
 
@@ -400,19 +432,19 @@ class Caller:
     def _makers_first(self, call: CallRequest, targets: Sequence[Target]) -> tuple[Target, ...]:
         """`targets` with those first that are told all of a conversation in which a provider has encrypted
         what others cannot read, in their order otherwise."""
-        return tuple(sorted(targets, key=lambda target: not self._is_told_all(call, target)))
+        return tuple(sorted(targets, key=lambda target: not self.is_told_all(call, target)))
 
-    def _is_told_all(self, call: CallRequest, target: Target, provider: Provider | None = None) -> bool:
+    def is_told_all(self, call: CallRequest, target: Target, provider: Provider | None = None) -> bool:
         """`provider`: the object of one of its lanes; None: of any of them."""
         places = self._ways.places.get(target.provider, ()) if provider is None else ()
         if len(places) > 1 and self._limits[target.provider].separate_accounts:
-            return any(self._is_told_all(call, target, place.provider) for place in places)
+            return any(self.is_told_all(call, target, place.provider) for place in places)
         try:
             return self._unsaid(call.prompt, target, call.request.operation, provider) is ALL_SAID
         except ProviderError:
             return False
 
-    def _can_be_told(self, call: CallRequest, target: Target) -> bool:
+    def can_be_told(self, call: CallRequest, target: Target) -> bool:
         """Whether the provider's dialect can express everything that must not be left out, and the request
         may go there."""
         if call.request.endpoint.residency and not self.regions.allows(call.request.endpoint, target):
@@ -493,7 +525,8 @@ class Caller:
         target, again, at_once = found.target, found.again, False
         while True:
             try:
-                result = await self._attempt(call, target, lane, route, again=again, others=False)
+                begun = self.begin(call, target, lane, route, again=again)
+                result = await self.carried(begun, call, route, others=False)
             except ProviderError as error:
                 forget_frames(error)
                 failed.append(failure_of(target, error, lane))
@@ -561,13 +594,6 @@ class Caller:
         if lengths is not None and not call.receipt.purpose and (stream is None or stream.cut is None):
             lengths.note(call.request.endpoint.name, tokens)  # background jobs ask for other answers
 
-    async def _hedged(
-        self, call: CallRequest, route: Route, place: int, lane: Lane, failed: list[Failed], *, others: bool
-    ) -> CallResult:
-        """As `_attempt` for a first attempt, in a caller that `hedges`; what fails beside it is added to
-        `failed`."""
-        raise NotImplementedError
-
     def _made_ready(
         self, call: CallRequest, target: Target, provider: Provider
     ) -> tuple[Prompt, int | None, str]:
@@ -586,7 +612,7 @@ class Caller:
         if left_nusd is not None and call.request.operation in PASSING:
             worst_case = flat_nusd(target.price)
         elif left_nusd is not None:
-            sizes = self._sizes
+            sizes = self.sizes
             closer = None if sizes is None else sizes.bound
             prompt, worst_case = affordable(prompt, target, left_nusd, closer)
         if self.preparer is not None and call.otherwise != "skipped":
@@ -595,63 +621,84 @@ class Caller:
         left_out = "" if unsaid is ALL_SAID else self._left_out(target, unsaid)
         return prompt, worst_case, left_out
 
-    async def _attempt(
-        self, call: CallRequest, target: Target, lane: Lane, route: Route, *, again: bool, others: bool
+    def begin(
+        self, call: CallRequest, target: Target, lane: Lane, route: Route, *, again: bool
     ) -> CallResult:
-        hold, receipt, health, provider = call.hold, call.receipt, lane.health, lane.provider
-        prompt, worst_case, left_out = self._made_ready(call, target, provider)
-        hold.call(worst_case)
-        self._ledger.intend(receipt, target.name)
+        """Count a call that is about to be made, before anything is waited for; exactly one of `carried` and
+        `abandon` must follow.
+
+        Raises:
+            ProviderError: its provider cannot be told the request.
+            ContractExceeded, Overloaded: it may not be made.
+        """
+        health = lane.health
+        prompt, worst_case, left_out = self._made_ready(call, target, lane.provider)
+        call.hold.call(worst_case)
+        self._ledger.intend(call.receipt, target.name)
         began_s = self._clock()
         if not again:
             health.called()
         probe = health.begin()
-        result = _begun(target, lane, prompt, route, receipt, began_s)
-        attempt = result.attempt
-        attempt.left_out = left_out
+        result = _begun(target, lane, prompt, route, call.receipt, began_s)
+        result.attempt.left_out = left_out
         result.held_nusd = worst_case
+        result.asked, result.began_s, result.probe = prompt, began_s, probe
+        return result
+
+    def abandon(self, result: CallResult, call: CallRequest) -> None:
+        """Take back a call that was begun, of which nothing was sent."""
+        attempt = result.attempt
+        attempt.error, attempt.cost_nusd, attempt.total_ms = "cancelled", 0, 0.0
+        result.health.abandoned(result.probe)
+        result.health.limits.leave()
+        call.hold.release(result.held_nusd, 0)
+
+    async def carried(
+        self, result: CallResult, call: CallRequest, route: Route, *, others: bool
+    ) -> CallResult:
+        """`result`, which was begun, with its answer, or the beginning of its stream. `others`: another
+        target could be asked instead.
+
+        Raises:
+            ProviderError: it did not answer.
+            DeadlineExceeded: nor would another in time.
+        """
+        health, attempt, probe, prompt = result.health, result.attempt, result.probe, result.asked
         try:
             await self._sent(result, call, prompt, others)
         except ProviderError as error:
-            self._note_failure(error, call, result, prompt, began_s, probe)
+            self._note_failure(error, call, result)
             raise
         except BaseException as error:  # the client left, or a bug: nothing was learnt about the target
             health.abandoned(probe)
             attempt.error = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
-            self._failed_cost(result, prompt, None)
-            hold.release(worst_case, attempt.cost_nusd)
+            self.book_failed(result, prompt, None)
+            call.hold.release(result.held_nusd, attempt.cost_nusd)
             if result.prompt is not None:
                 result.prompt.failed(attempt.cost_nusd)
             raise
         finally:
-            attempt.total_ms = (self._clock() - began_s) * 1000
+            attempt.total_ms = (self._clock() - result.began_s) * 1000
             if result.stream is None or result.stream.finished:
                 health.limits.leave()
             else:
                 result.stream.left = health.limits.leave
         if attempt.tier != route.tier:
-            receipt.route_reason = f"{route.reason}; no target of {route.tier} answered"
+            call.receipt.route_reason = f"{route.reason}; no target of {route.tier} answered"
         if result.stream is not None and call.request.stream:
             health.answering(probe)
         else:
             health.succeeded(probe)
         return result
 
-    def _note_failure(
-        self,
-        error: ProviderError,
-        call: CallRequest,
-        result: CallResult,
-        prompt: Prompt,
-        began_s: float,
-        probe: int,
-    ) -> None:
+    def _note_failure(self, error: ProviderError, call: CallRequest, result: CallResult) -> None:
         """Record a failed attempt, release the money held for it, and update the health of its target.
 
         Raises:
             DeadlineExceeded: the endpoint's deadline passed, which says nothing about the target.
         """
         attempt, target, health, hold = result.attempt, result.target, result.health, call.hold
+        prompt, began_s, probe = result.asked, result.began_s, result.probe
         error.target = target.name
         provider = result.lane.provider
         self._unsay(error, attempt, provider.redact)
@@ -661,7 +708,7 @@ class Caller:
         attempt.error = error.code
         if attempt.status is None:  # else it failed after its head had come
             attempt.status = error.upstream_status
-        self._failed_cost(result, prompt, error)
+        self.book_failed(result, prompt, error)
         if result.prompt is not None:
             result.prompt.failed(attempt.cost_nusd)
         hold.release(result.held_nusd, attempt.cost_nusd)
@@ -978,7 +1025,7 @@ class Caller:
         if deadline_s is not None and now_s - began_s >= deadline_s / 2:
             health.speed.silent(now_s - began_s, now_s)
 
-    def _failed_cost(self, result: CallResult, prompt: Prompt, error: ProviderError | None) -> None:
+    def book_failed(self, result: CallResult, prompt: Prompt, error: ProviderError | None) -> None:
         """Record the cost of a failed call: what its provider counted; else nothing if it was refused, its
         estimated prompt if the provider may have worked on it."""
         if error is not None and error.counted is not None:
@@ -1002,10 +1049,10 @@ class Caller:
             if reader.states_nothing:
                 usage = as_stated(usage)
         if usage is None:
-            tokens = expected_tokens(self._sizes, result.target, prompt)
+            tokens = expected_tokens(self.sizes, result.target, prompt)
             usage = Usage(input_tokens=tokens, output_tokens=said, estimated=True)
         elif usage.estimated:
-            tokens = usage.input_tokens or expected_tokens(self._sizes, result.target, prompt)
+            tokens = usage.input_tokens or expected_tokens(self.sizes, result.target, prompt)
             usage = replace(
                 usage,
                 input_tokens=tokens,

@@ -73,7 +73,7 @@ from farthing.models.broadcast import Broadcast
 from farthing.models.call import Caller
 from farthing.models.health.health import Health
 from farthing.models.health.speed import Lengths
-from farthing.models.hedging.caller import HedgingCaller
+from farthing.models.hedging.beside import CallsBeside
 from farthing.models.hedging.terms import HedgeTerms, Hedging
 from farthing.models.lanes.pick import Place
 from farthing.models.lanes.ways import open_places
@@ -480,8 +480,7 @@ def build_caller(
 ) -> Caller:
     scores = not isinstance(config.route, RulesRouteConfig | PluginRouteConfig)
     hedging = build_hedging(config)
-    kind = Caller if hedging is None else HedgingCaller
-    caller = kind(
+    caller = Caller(
         providers=providers,
         limits=config.providers,
         transport=parts.transport,
@@ -497,8 +496,8 @@ def build_caller(
         caller.preparer = build_preparer(config, parts)
     caller.models = parts.models.watch
     caller.use_lanes(places or {})
-    if hedging is not None and isinstance(caller, HedgingCaller):
-        caller.hedging = hedging
+    if hedging is not None:
+        caller.hedges = CallsBeside(caller, hedging)
     return caller
 
 

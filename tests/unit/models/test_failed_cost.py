@@ -30,7 +30,7 @@ def booked(
     if streams:
         reader = SimpleNamespace(**{**known, **read})
         result.stream = cast(Any, SimpleNamespace(usage=usage, counted=False, reader=reader))
-    Caller._failed_cost(cast(Any, SimpleNamespace(_sizes=None)), result, PROMPT, error)
+    Caller.book_failed(cast(Any, SimpleNamespace(sizes=None)), result, PROMPT, error)
     return attempt
 
 

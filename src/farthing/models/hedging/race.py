@@ -11,16 +11,17 @@ T = TypeVar("T")
 
 async def run_both(
     tasks: "list[asyncio.Task[T]]",
-    first: Coroutine[Any, Any, T],
+    first: Callable[[], Coroutine[Any, Any, T]],
     second: Callable[[], Coroutine[Any, Any, T] | None],
     after_s: float,
 ) -> None:
     """Run `first`, and `second` beside it if that is not over after `after_s` seconds, until one has a
     result or both have failed. Then the other is cancelled. On return, also by an exception, all `tasks` are
-    over: those that were started are in that list."""
+    over: those that were started are in that list. One that is cancelled at once has not done its first step:
+    what must be counted in any case is counted before."""
     await in_task()
     loop = asyncio.get_running_loop()
-    tasks.append(loop.create_task(first))
+    tasks.append(loop.create_task(first()))
     try:
         await asyncio.wait(tasks, timeout=after_s)
         if not tasks[0].done() and (beside := second()) is not None:

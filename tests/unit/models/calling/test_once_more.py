@@ -8,6 +8,7 @@ from tests import virtual
 from tests.sim.calling import GOOD, Answered, Desk, Plant
 
 from farthing.errors import NoProviderLeft, ProviderUnavailable
+from farthing.protocols import Credentials
 from farthing.types import Target, replace
 
 REFUSED = b'{"error": {"message": "no such key", "code": "invalid_api_key"}}'
@@ -41,7 +42,7 @@ class Scripted(Plant):
         return entry()
 
 
-class Tokens:
+class Tokens(Credentials):
     """See `protocols.Credentials`."""
 
     def __init__(self) -> None:
@@ -50,7 +51,7 @@ class Tokens:
     async def ready(self, within_s: float) -> int:
         return self.number
 
-    def refused(self, number: int) -> bool:
+    def refused(self, number: int, *, lacks_right: bool = False) -> bool:
         self.number += 1
         return True
 

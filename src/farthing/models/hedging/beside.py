@@ -1,4 +1,4 @@
-"""A caller that makes a second call beside one whose answer is slow to begin, where its `Hedging` says so."""
+"""A second call beside one whose answer is slow to begin, where `Hedging` says so."""
 
 import asyncio
 import logging
@@ -21,82 +21,106 @@ MUCH_NUSD = 10**18
 """More than any call costs."""
 
 
-class HedgingCaller(Caller):
-    """See `Caller`; `hedging` is set before the first call."""
+class CallsBeside:
+    """See `Hedges`, of one caller."""
 
-    hedges = True
-    hedging: Hedging
+    def __init__(self, caller: Caller, hedging: Hedging) -> None:
+        self._caller = caller
+        self._hedging = hedging
 
-    async def _hedged(
-        self, call: CallRequest, route: Route, place: int, lane: Lane, failed: list[Failed], *, others: bool
+    async def answered(
+        self,
+        first: CallResult,
+        call: CallRequest,
+        route: Route,
+        place: int,
+        failed: list[Failed],
+        *,
+        others: bool,
     ) -> CallResult:
-        """As `_attempt`, and beside it another call if its answer is slow to begin. What fails beside the
-        first is added to `failed`.
-
-        Raises:
-            ProviderError, FarthingError: as `_attempt` of the first.
-        """
-        hedging, target, stream = self.hedging, route.targets[place], call.prompt.stream
-        first = self._attempt(call, target, lane, route, again=False, others=others)
+        caller, hedging, name, stream = self._caller, self._hedging, first.target.name, call.prompt.stream
         terms = hedging.terms(call.request, call.receipt, route.tier) if call.otherwise == "failed" else None
         if terms is None:
-            return await first
-        after_s = hedging.after_s(terms, target.name, stream=stream)
+            return await caller.carried(first, call, route, others=others)
+        after_s = hedging.after_s(terms, name, stream=stream)
         if after_s is None:
-            result = await first
-            hedging.took(target.name, (result.attempt.ttft_ms or 0.0) / 1000, stream=stream)
+            result = await caller.carried(first, call, route, others=others)
+            hedging.took(name, (result.attempt.ttft_ms or 0.0) / 1000, stream=stream)
             return result
-        mine = len(call.receipt.attempts)
+        begun = [first]
         tasks: list[asyncio.Task[CallResult]] = []
-        beside: list[tuple[Target, Lane]] = []
+
+        def begin() -> Coroutine[Any, Any, CallResult]:
+            return caller.carried(first, call, route, others=others)
 
         def second() -> Coroutine[Any, Any, CallResult] | None:
-            found = self._beside(call, route, place, lane, failed)
+            found = self._begun_beside(first, call, route, place, failed)
             if found is None:
                 return None
-            beside.append(found)
-            return self._as_hedge(call, *found, route)
+            begun.append(found)
+            return caller.carried(found, call, route, others=False)
 
         try:
-            await run_both(tasks, first, second, after_s)
+            await run_both(tasks, begin, second, after_s)
         except BaseException:
             for task in tasks:
                 if answered(task):
                     self._drop(task.result(), call, "cancelled")
+            self._take_back(begun, call)
             raise
         won = next(filter(answered, tasks), tasks[0])
-        self._sort_out(call, tasks, won, mine)
-        if beside and not answered(tasks[1]):
-            _note_beside(tasks[1], failed, *beside[0])
-        if answered(won) and (attempt := call.receipt.attempts[mine]).error in (None, HEDGE_LOST):
+        self._take_back(begun, call)
+        self._sort_out(call, tasks, won, begun)
+        if len(tasks) > 1 and not answered(tasks[1]):
+            _note_beside(tasks[1], failed, begun[1])
+        attempt = first.attempt
+        if answered(won) and attempt.error in (None, HEDGE_LOST):
             waited_ms = attempt.total_ms if attempt.ttft_ms is None else attempt.ttft_ms
-            hedging.took(target.name, (waited_ms or 0.0) / 1000, stream=stream)
+            hedging.took(name, (waited_ms or 0.0) / 1000, stream=stream)
         return won.result()
+
+    def _take_back(self, begun: Sequence[CallResult], call: CallRequest) -> None:
+        """Those that were begun and cancelled before their first step."""
+        for one in begun:
+            if one.attempt.total_ms is None:
+                self._caller.abandon(one, call)
 
     def _sort_out(
         self,
         call: CallRequest,
         tasks: Sequence["asyncio.Task[CallResult]"],
         won: "asyncio.Task[CallResult]",
-        mine: int,
+        begun: Sequence[CallResult],
     ) -> None:
-        """Drop the answer that came second, and say of a call that was ended that it lost. `mine` is the
-        number of the first's attempt."""
-        attempts = call.receipt.attempts
-        for number, task in enumerate(tasks, mine):
+        """Drop the answer that came second, and say of a call that was ended that it lost."""
+        for one, task in zip(begun, tasks, strict=True):
             if task is not won and answered(task):
                 self._drop(task.result(), call, HEDGE_LOST)
-            elif task.cancelled() and len(attempts) > number:
-                attempts[number].error = HEDGE_LOST
+            elif task.cancelled():
+                one.attempt.error = HEDGE_LOST
 
-    async def _as_hedge(self, call: CallRequest, target: Target, lane: Lane, route: Route) -> CallResult:
-        attempts = call.receipt.attempts
-        number = len(attempts)
+    def _begun_beside(
+        self, first: CallResult, call: CallRequest, route: Route, place: int, failed: list[Failed]
+    ) -> CallResult | None:
+        """The call beside `first`, as it is begun; None: there is none."""
+        found = self._beside(call, route, place, first.lane, failed)
+        if found is None:
+            return None
+        target, lane = found
         try:
-            return await self._attempt(call, target, lane, route, again=True, others=False)
-        finally:
-            if len(attempts) > number:
-                attempts[number].hedge = True
+            begun = self._caller.begin(call, target, lane, route, again=True)
+        except ProviderError as error:
+            forget_frames(error)
+            failed.append(failure_of(target, error, lane))
+            return None
+        except FarthingError as error:
+            forget_frames(error)
+            return None
+        except Exception as error:  # noqa: BLE001  # the first call goes on
+            _tell_of_fault(target, error)
+            return None
+        begun.attempt.hedge = True
+        return begun
 
     def _beside(
         self, call: CallRequest, route: Route, place: int, lane: Lane, failed: Sequence[Failed]
@@ -112,8 +136,9 @@ class HedgingCaller(Caller):
         for number in range(place + 1, len(route.targets)):
             if tiers.get(route.targets[number].name) != tiers.get(target.name):
                 continue  # a tier to fall back to is for failures
-            if found is None and (ready := self._ready(call, route.targets, number, failed)) is not None:
-                found = (route.targets[number], ready)
+            if found is None:
+                ready = self._caller.ready(call, route.targets, number, failed)
+                found = None if ready is None else (route.targets[number], ready)
         if found is None or not self._may_be_asked(call, *found) or not lane.health.may_retry():
             return None
         return found
@@ -121,15 +146,15 @@ class HedgingCaller(Caller):
     def _may_be_asked(self, call: CallRequest, target: Target, lane: Lane) -> bool:
         """Whether one more call may be made of `lane`: it has room, is told all, and the contract can hold
         its worst case, uncut."""
-        left_nusd, prompt = call.hold.left_nusd, call.prompt
+        caller, left_nusd, prompt = self._caller, call.hold.left_nusd, call.prompt
         sealed = prompt.sent is not None and prompt.sent.sealed
-        if not lane.has_room(prompt.input_tokens) or not self._can_be_told(call, target):
+        if not lane.has_room(prompt.input_tokens) or not caller.can_be_told(call, target):
             return False
-        if sealed and not self._is_told_all(call, target, lane.provider):
+        if sealed and not caller.is_told_all(call, target, lane.provider):
             return False
         if left_nusd is None:
             return True
-        closer = None if self._sizes is None else self._sizes.bound
+        closer = None if caller.sizes is None else caller.sizes.bound
         capped, worst_case = affordable(prompt, target, left_nusd, closer)
         uncut, _ = affordable(prompt, target, MUCH_NUSD)
         same = capped.output_tokens_max == uncut.output_tokens_max
@@ -145,15 +170,19 @@ class HedgingCaller(Caller):
         if reply is not None and reply.usage is not None:
             book(attempt, result.target, reply.usage)
         else:
-            self._failed_cost(result, call.prompt, None)
+            self._caller.book_failed(result, call.prompt, None)
         call.hold.release(result.held_nusd, attempt.cost_nusd)
 
 
-def _note_beside(task: "asyncio.Task[CallResult]", failed: list[Failed], target: Target, lane: Lane) -> None:
+def _note_beside(task: "asyncio.Task[CallResult]", failed: list[Failed], begun: CallResult) -> None:
     """Note why the call beside the first failed, whose caller hears of its own alone."""
     error = None if task.cancelled() else task.exception()
     if isinstance(error, ProviderError):
         forget_frames(error)
-        failed.append(failure_of(target, error, lane))
+        failed.append(failure_of(begun.target, error, begun.lane))
     elif error is not None and not isinstance(error, FarthingError):
-        log.error("a call of %s beside another ended by a fault of ours", target.name, exc_info=error)
+        _tell_of_fault(begun.target, error)
+
+
+def _tell_of_fault(target: Target, error: BaseException) -> None:
+    log.error("a call of %s beside another ended by a fault of ours", target.name, exc_info=error)

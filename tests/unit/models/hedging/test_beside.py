@@ -1,0 +1,65 @@
+"""Calls that may be hedged are counted before anything is waited for, and taken back where none was made."""
+
+import asyncio
+
+import pytest
+from tests import virtual
+from tests.sim.calling import Desk, Plant
+
+from farthing.models.health.health import IN_A_ROW_MAX
+from farthing.models.hedging.beside import CallsBeside
+from farthing.models.hedging.terms import HedgeTerms, Hedging
+
+
+def hedged(desk: Desk, after_s: float = 0.5) -> Desk:
+    hedging = Hedging({}, {"t": HedgeTerms(after_s=after_s)})
+    desk.caller.hedges = CallsBeside(desk.caller, hedging)
+    return desk
+
+
+def test_a_half_open_breaker_is_tried_by_one_of_those_that_come_together() -> None:
+    async def main() -> None:
+        sick, good = Plant(), Plant()
+        sick.down = True
+        desk = hedged(Desk({"a": sick, "b": good}))
+        for _ in range(IN_A_ROW_MAX):
+            await desk.ask()
+        before = len(sick.calls)
+        await asyncio.sleep(desk.caller._config.breaker_open_s)
+        found = await asyncio.gather(*(desk.ask() for _ in range(10)))
+        assert len(sick.calls) == before + 1 and {one.target for one in found} == {"b/m"}
+
+    virtual.run(main())
+
+
+def test_what_is_full_for_one_is_full_for_all_that_come_together() -> None:
+    async def main() -> None:
+        small = Plant(capacity=2)
+        desk = hedged(Desk({"a": small, "b": Plant()}), after_s=60.0)
+        limits = desk.caller.health(desk.targets[0]).limits
+        for _ in range(3):
+            limits.begin(10)
+        limits.refused(3, desk.clock())
+        for _ in range(3):
+            limits.leave()
+        assert not limits.free
+        await asyncio.gather(*(desk.ask() for _ in range(10)))
+        assert small.share_refused() == 0 and small.calls and limits.in_flight == 0
+
+    virtual.run(main())
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_client_that_leaves_at_once_leaves_nothing_behind(turns: int) -> None:
+    async def main() -> None:
+        plants = {"a": Plant(takes_s=9.0), "b": Plant(takes_s=9.0)}
+        desk = hedged(Desk(plants), after_s=0.0)
+        asking = asyncio.create_task(desk.ask())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert all(one.limits.in_flight == 0 for one in desk.health.values())
+        assert all(plant.in_flight == 0 for plant in plants.values())
+
+    virtual.run(main())
