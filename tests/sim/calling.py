@@ -12,7 +12,7 @@ from farthing.brain.contract.memory import MemoryContract
 from farthing.config import CallConfig, OpenAIProviderConfig
 from farthing.errors import FarthingError, ProviderTimeout
 from farthing.ledger.memory import MemoryLedger
-from farthing.models.call import Caller, CallRequest
+from farthing.models.call import Besides, Caller, CallRequest
 from farthing.models.health.health import Health
 from farthing.types import Endpoint, Json, Prompt, Receipt, Route, Target, Terms, replace
 from farthing.wiring.providers import build_provider
@@ -74,6 +74,7 @@ class Plant:
         self.in_flight = self.most = 0
         self.calls: list[tuple[float, int]] = []
         """When each came, and its status."""
+        self.bodies: list[bytes] = []
 
     def share_refused(self, since_s: float = 0.0) -> float:
         """The share of the calls that it refused."""
@@ -117,7 +118,9 @@ class Plants:
     async def send(
         self, origin: Any, head: bytes, body: bytes, *, first_byte_s: float, whole: bool
     ) -> Answered:
-        return await self._plants[origin.host].answer(first_byte_s)
+        plant = self._plants[origin.host]
+        plant.bodies.append(body)
+        return await plant.answer(first_byte_s)
 
     async def aclose(self) -> None:
         return None
@@ -164,7 +167,12 @@ class Desk:
         self._asked = 0
 
     async def ask(
-        self, targets: Sequence[Target] | None = None, *, body: Json | None = None, media: bool = False
+        self,
+        targets: Sequence[Target] | None = None,
+        *,
+        body: Json | None = None,
+        media: bool = False,
+        besides: Besides | None = None,
     ) -> Outcome:
         """`media`: `body` holds more than text."""
         began_s = self.clock()
@@ -180,7 +188,9 @@ class Desk:
         )
         receipt = Receipt(request_id=f"r-{self._asked}", at_unix_s=0.0, started_s=began_s)
         hold = self._contract.reserve(request, prompt)
-        call = CallRequest(request=request, prompt=prompt, hold=hold, receipt=receipt, keep_bytes_max=0)
+        call = CallRequest(
+            request=request, prompt=prompt, hold=hold, receipt=receipt, keep_bytes_max=0, besides=besides
+        )
         route = Route(tier="t", targets=tuple(targets or self.targets), reason="a test")
         target, failure = "", None
         try:

@@ -45,9 +45,6 @@ class DraftCaller(Caller):
         self._real = real
         self.draft: BatchDraft | None = None
 
-    def gives_logprobs(self, target: Target) -> bool:
-        return self._real.gives_logprobs(target)
-
     async def call(self, call: CallRequest, route: Route) -> CallResult:
         """Raises:
         NoProviderLeft: always.
@@ -63,7 +60,8 @@ class DraftCaller(Caller):
             and self._real.health(target).cooldown_s() <= 0
         ):
             priced = replace(target, price=in_batch(target.price))
-            self.draft = BatchDraft(target=priced, prompt=call.prompt, left_nusd=left_nusd)
+            prompt = self._real.extended(call, target) or call.prompt
+            self.draft = BatchDraft(target=priced, prompt=prompt, left_nusd=left_nusd)
         raise NoProviderLeft([])
 
 
@@ -77,9 +75,6 @@ class LineCaller(Caller):
         self._target = target
         self._outcome = outcome
         self._told = False
-
-    def gives_logprobs(self, target: Target) -> bool:
-        return self._real.gives_logprobs(target)
 
     async def call(self, call: CallRequest, route: Route) -> CallResult:
         """Raises:
@@ -95,6 +90,7 @@ class LineCaller(Caller):
             raise NoProviderLeft([outcome.error])
         result = CallResult(self._target, attempt, self._real.health(self._target), self._capped_by)
         result.reply = outcome.reply
+        result.extended = self._real.extended(call, self._target) is not None
         self._real.note_names(attempt, call, self._target, outcome.reply.model, outcome.reply.fingerprint)
         return result
 

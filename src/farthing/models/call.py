@@ -74,6 +74,7 @@ from farthing.runtime.seldom import Seldom, Tally
 from farthing.text.asked import lacking
 from farthing.types import (
     Attempt,
+    Json,
     Operation,
     Prompt,
     Receipt,
@@ -97,6 +98,8 @@ ESSENTIAL = CHANGES_THE_ANSWER | CHANGES
 """Fields that a client cannot do without noticing, by either dialect's names."""
 KEPT = frozenset({"", "precompute", "refresh"})
 """Purposes of requests whose answers a client gets, now or from a cache."""
+REFUSALS = (400, 422)
+"""What providers answer to a field that they do not take."""
 ERROR_BODY_BYTES_MAX = 65_536
 TYPE_BYTES_MAX = 512
 ERROR_BODY_S = 5.0  # an error is short; one that does not come costs its words, not the attempt's time
@@ -113,6 +116,7 @@ class CallResult:
         "capped_by",
         "credentials",
         "ended_s",
+        "extended",
         "health",
         "held_ms",
         "held_nusd",
@@ -148,6 +152,8 @@ class CallResult:
         """The number of those it was made with; None: a fixed key, or none yet."""
         self.reply: Reply | None = None
         self.stream: Stream | None = None
+        self.extended = False
+        """It was asked for what stands in `CallRequest.besides` as well."""
         self.ended_s: float | None = None
         """Monotonic time of its end, where it was held back after that; None: it goes on as it comes."""
         self.held_nusd: int | None = None
@@ -164,6 +170,14 @@ class CallResult:
         """Its prompt as what measures prompt caches knows it; None: it is not measured."""
 
 
+class Besides(Struct, frozen=True):
+    """Fields that are asked for beside what the client asks for, of the targets that take them."""
+
+    fields: Json
+    spared: set[str]
+    """The names of targets that are not asked for them; one that refuses a request with them is added."""
+
+
 class CallRequest(Struct, frozen=True, kw_only=True):
     """One call to make: what to send, under which terms, and the receipt to write to."""
 
@@ -176,6 +190,8 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     otherwise: Literal["failed", "escalated", "skipped"] = "failed"
     """What the request is where no target answers. Where it goes on, none is waited for or asked again; one
     that is escalated leaves time for that."""
+    besides: Besides | None = None
+    """None: nothing."""
     signs: SignsOfLife | None = None
     """Who hears of a target that lives and takes long to begin, where no other waits. None: nobody."""
 
@@ -318,9 +334,21 @@ class Caller:
         found = self._providers.get(provider)
         return None if found is None else found.batch_api(self._transport, self._limits[provider])
 
-    def gives_logprobs(self, target: Target) -> bool:
-        """Whether the interface of the target's provider offers log-probabilities."""
-        return self._providers[target.provider].capabilities.logprobs
+    def extended(self, call: CallRequest, target: Target, provider: Provider | None = None) -> Prompt | None:
+        """The prompt with what is asked for beside it; None: nothing is, or `target` is known not to take it.
+        `provider`: the object of one of its lanes."""
+        besides, prompt = call.besides, call.prompt
+        if besides is None or target.name in besides.spared:
+            return None
+        fields = besides.fields
+        if "logprobs" in fields and not self._providers[target.provider].capabilities.logprobs:
+            return None
+        found: Prompt = replace(prompt, body={**prompt.body, **fields})
+        try:
+            unsaid = self._unsaid(found, target, call.request.operation, provider)
+        except ProviderError:
+            return None
+        return found if fields.keys().isdisjoint(unsaid.names) else None
 
     @property
     def has_batch(self) -> bool:
@@ -339,6 +367,7 @@ class Caller:
             route, doubted = self._suited(call, route)
         attempts, targets = call.receipt.attempts, route.targets
         attempts_max = len(attempts) + self._config.attempts_max
+        attempts_max += call.besides is not None  # for the one that may be asked again without
         failed: list[Failed] = []
         refused: dict[str, ContractExceeded] = {}
         hedges = self.hedges
@@ -595,10 +624,10 @@ class Caller:
             lengths.note(call.request.endpoint.name, tokens)  # background jobs ask for other answers
 
     def _made_ready(
-        self, call: CallRequest, target: Target, provider: Provider
+        self, call: CallRequest, target: Target, provider: Provider, asked: Prompt
     ) -> tuple[Prompt, int | None, str]:
-        """The prompt as it goes to `target`, the most that its answer may cost in nano-dollars (None: nothing
-        limits it), and the names of what its provider is not told.
+        """The prompt `asked` as it goes to `target`, the most that its answer may cost in nano-dollars (None:
+        nothing limits it), and the names of what its provider is not told.
 
         Raises:
             ProviderError: it may not go there, or a field cannot be sent and may not be left out.
@@ -606,7 +635,7 @@ class Caller:
         """
         self.regions.check(call.request.endpoint, target)
         least = provider.capabilities.output_tokens_min
-        prompt = _with_at_least(call.prompt, least) if least else call.prompt
+        prompt = _with_at_least(asked, least) if least else asked
         left_nusd = call.hold.left_nusd
         worst_case: int | None = None
         if left_nusd is not None and call.request.operation in PASSING:
@@ -631,8 +660,10 @@ class Caller:
             ProviderError: its provider cannot be told the request.
             ContractExceeded, Overloaded: it may not be made.
         """
-        health = lane.health
-        prompt, worst_case, left_out = self._made_ready(call, target, lane.provider)
+        health, extended = lane.health, None
+        if call.besides is not None:
+            extended = self.extended(call, target, lane.provider)
+        prompt, worst_case, left_out = self._made_ready(call, target, lane.provider, extended or call.prompt)
         call.hold.call(worst_case)
         self._ledger.intend(call.receipt, target.name)
         began_s = self._clock()
@@ -642,6 +673,7 @@ class Caller:
         result = _begun(target, lane, prompt, route, call.receipt, began_s)
         result.attempt.left_out = left_out
         result.held_nusd = worst_case
+        result.extended = extended is not None
         result.asked, result.began_s, result.probe = prompt, began_s, probe
         return result
 
@@ -703,7 +735,7 @@ class Caller:
         provider = result.lane.provider
         self._unsay(error, attempt, provider.redact)
         if isinstance(error, ProviderRejected):
-            error.renewed = self._renews(error, result, prompt)
+            error.renewed = self._renews(error, result, prompt) or _spares(error, result, call.besides)
         result.lane.failed(error, self._clock())
         attempt.error = error.code
         if attempt.status is None:  # else it failed after its head had come
@@ -1071,6 +1103,15 @@ def _at_once(error: ProviderError, attempt: Attempt, health: Health, again: bool
     if isinstance(error, ProviderRejected) and error.renewed:
         return True
     return not again and stale(error, attempt) and health.may_retry()
+
+
+def _spares(error: ProviderRejected, result: CallResult, besides: Besides | None) -> bool:
+    """Whether it may be what was asked for beside the client's request that was refused: the target is asked
+    without from now on."""
+    if besides is None or not result.extended or error.upstream_status not in REFUSALS:
+        return False
+    besides.spared.add(result.target.name)
+    return True
 
 
 def failure_of(target: Target, error: ProviderError, lane: Lane) -> Failed:

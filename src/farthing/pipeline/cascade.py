@@ -26,7 +26,7 @@ from farthing.evaluation.checks.plain import PlainCheck
 from farthing.evaluation.checks.schema import CannotTell
 from farthing.evaluation.checks.threshold import Unchecked
 from farthing.models import answers
-from farthing.models.call import Caller, CallRequest, CallResult
+from farthing.models.call import Besides, Caller, CallRequest, CallResult
 from farthing.models.candidate import draft_of
 from farthing.models.pricing.money import Money
 from farthing.pipeline.optional import optional, tally
@@ -52,7 +52,6 @@ ANSWER_S = 0.05  # left of a deadline for the answer to go out, when the checks 
 REFUSED_S = 600.0  # a target that refused logprobs is asked for them again after this
 REFUSED_MAX = 1_000
 DOUBT_CHARS_MAX = 200
-REFUSALS = (400, 422)  # what providers answer to a field they do not take
 BLOCKS_S = 0.05  # a check that computes for longer without waiting holds up every other request
 
 
@@ -104,8 +103,9 @@ class Cascades:
         self._strict = strict
         self.told = tally()
         self._refused: dict[tuple[str, str], float] = {}
-        """Tenants and targets that take no logprobs of theirs, and until when that is believed. What a target
-        refuses may be another field of the client's: that must not end the checks of other tenants."""
+        """Tenants and targets that took a request of theirs without logprobs alone, and until when that is
+        believed. What a target refused may be another field of the client's: that must not end the checks of
+        other tenants. That one names logprobs as what it does not take is learnt by its provider."""
 
     def of(self, endpoint: str) -> Cascade:
         """The cascade of `endpoint`."""
@@ -177,50 +177,33 @@ class Cascades:
         self, cascade: Cascade, call: CallRequest, route: Route, caller: Caller
     ) -> tuple[CallResult, bool]:
         """The first answer, and whether it contains logprobs that the client did not ask for."""
-        prompt = self._with_logprobs(cascade, call, route, caller)
-        if prompt is None:
+        needed = self._logprobs(cascade, call)
+        if needed is None:
             return await caller.call(call, route), False
-        attempts = call.receipt.attempts
-        before = len(attempts)
-        try:
-            result = await caller.call(replace(call, prompt=prompt), route)
-        except NoProviderLeft:
-            refused = [one.target for one in attempts[before:] if one.status in REFUSALS]
-            if not refused:
-                raise
-            result, added = await caller.call(call, route), False  # else the request itself was refused
-        else:
-            refused, added = [one.target for one in attempts[before:] if one.status in REFUSALS], True
-        for target in refused:
+        tenant, now_s = call.request.tenant.name, self._clock()
+        known = {one.name for one in route.targets if self._refused.get((tenant, one.name), 0.0) > now_s}
+        besides = Besides(needed, known.copy())
+        result = await caller.call(replace(call, besides=besides), route)
+        target = result.target.name
+        if target in besides.spared and target not in known:
             if len(self._refused) >= REFUSED_MAX:
                 self._refused.clear()
-            self._refused[call.request.tenant.name, target] = self._clock() + REFUSED_S
-        return result, added
+            self._refused[tenant, target] = now_s + REFUSED_S
+        return result, result.extended
 
-    def _with_logprobs(
-        self, cascade: Cascade, call: CallRequest, route: Route, caller: Caller
-    ) -> Prompt | None:
-        """The prompt, extended to ask for the logprobs that the checks need. None: no extension is needed,
-        since the client asked for them itself, or none is possible."""
-        needed, prompt = cascade.alternatives, call.prompt
-        body, left = prompt.body, call.hold.left_calls
-        if needed is None or "tools" in body or self._refuses(call, route.targets[0]):
-            return None
-        if not all(map(caller.gives_logprobs, route.targets)):
+    @staticmethod
+    def _logprobs(cascade: Cascade, call: CallRequest) -> Json | None:
+        """The fields that ask for the logprobs that the checks need. None: the client asked for them itself,
+        or they cannot be asked for."""
+        needed, body, left = cascade.alternatives, call.prompt.body, call.hold.left_calls
+        if needed is None or "tools" in body:
             return None
         if left is not None and left < 2:
             return None  # a target that refuses it could not be asked again
         theirs = _alternatives_asked(body)
         if theirs is not None and theirs >= needed:
             return None
-        changed = {**body, "logprobs": True}
-        if needed:
-            changed["top_logprobs"] = needed
-        asking: Prompt = replace(prompt, body=changed)
-        return asking
-
-    def _refuses(self, call: CallRequest, target: Target) -> bool:
-        return self._refused.get((call.request.tenant.name, target.name), 0.0) > self._clock()
+        return {"logprobs": True, "top_logprobs": needed} if needed else {"logprobs": True}
 
     async def _instead(
         self, error: NoProviderLeft, call: CallRequest, escalation: Route | None, caller: Caller
