@@ -84,7 +84,7 @@ from farthing.models.prompt_cache.breakpoints import Preparer
 from farthing.models.prompt_cache.habits import Habits
 from farthing.models.prompt_cache.keys import PromptKeys
 from farthing.models.prompt_cache.sessions import MemoryPromptCaches
-from farthing.models.providers.learnt import Lessons
+from farthing.models.providers.lessons import AllLessons
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.stored_completions import StoredCompletionsCaller
 from farthing.models.targets import Targets
@@ -179,8 +179,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     plugins: Plugins = msgspec.field(default_factory=Plugins)
     tokens: TokenParts = msgspec.field(default_factory=TokenParts)
     credentials: CredentialsParts
-    lessons: dict[str, Lessons] = msgspec.field(default_factory=dict)
-    """What targets were seen to refuse, by the name and the address of their provider."""
+    lessons: AllLessons = msgspec.field(default_factory=AllLessons)
+    """What targets were seen to refuse."""
     models: ModelParts = msgspec.field(default_factory=ModelParts)
     """Which models answer for which targets."""
     makers: Makers = msgspec.field(default_factory=Makers)
@@ -197,6 +197,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         """Close all of them, the ledger last. Safe to call twice."""
         await self.routing.aclose()
         self.models.save()
+        self.lessons.save()
         await self.cascades.aclose()
         if self.quality is not None:
             await self.quality.aclose()
@@ -257,6 +258,7 @@ def open_parts(
         routing=RoutingParts(state_dir),
         prompt_caches=MemoryPromptCaches(clock=time.monotonic, later=loop.call_soon),
         models=ModelParts(state_dir),
+        lessons=AllLessons(state_dir),
     )
     return segments, parts
 
@@ -313,6 +315,7 @@ def build(config: Config, parts: Parts) -> Serving:
     """
     parts.redact.learn(*configuration.secrets_of(config, os.environ))
     parts.models.open()
+    parts.lessons.open()
     parts.cascades.models = parts.models.watch
     catalogue = price_list(config)
     targets = Targets(config, catalogue)
@@ -333,8 +336,7 @@ def build(config: Config, parts: Parts) -> Serving:
     places = {name: open_lanes(name, config, parts) for name in config.providers}
     providers = {name: found[0].provider for name, found in places.items()}
     parts.credentials.keep(config.providers)
-    for gone in parts.lessons.keys() - {_place(name, config) for name in config.providers}:
-        del parts.lessons[gone]
+    parts.lessons.keep([(name, one.base_url) for name, one in config.providers.items()])
     semantic, endpoints = build_semantic_cache(config, parts, endpoints, targets)
     several = {name: found for name, found in places.items() if len(found) > 1}
     models = _Models(targets, rules, providers, catalogue.version, several)
@@ -443,7 +445,7 @@ def open_lanes(name: str, config: Config, parts: Parts, most: int | None = None)
     plugin = None if wanted is None else parts.plugins.open(wanted).implementation
     makers = parts.makers
     credentials = parts.credentials.of(name, config.providers[name])
-    lessons = parts.lessons.setdefault(_place(name, config), Lessons(time.monotonic))
+    lessons = parts.lessons.of(name, config.providers[name].base_url)
 
     def opened(one: AnyProviderConfig, account: str) -> Provider:
         return build_provider(
@@ -457,11 +459,6 @@ def open_lanes(name: str, config: Config, parts: Parts, most: int | None = None)
         )
 
     return open_places(lanes_of(name, config.providers[name])[:most], opened)
-
-
-def _place(name: str, config: Config) -> str:
-    """A provider and where it is: at another address, another server answers."""
-    return f"{name} {config.providers[name].base_url}"
 
 
 def operators_parts(

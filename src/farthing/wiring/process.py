@@ -221,8 +221,8 @@ class Gateway:
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         watching = (self._watch(), self._ahead.watch(), self._refresh.watch(), self._sweep())
         background = [loop.create_task(one) for one in watching]
-        if self._parts.models.run is not None:
-            background.append(loop.create_task(self._parts.models.run()))
+        keeping = (self._parts.models.run, self._parts.lessons.run)
+        background += [loop.create_task(run()) for run in keeping if run is not None]
         for task in background:
             task.add_done_callback(log_fault(log, "a part of the gateway stopped by a fault of ours"))
         self._jobs.start()

@@ -6,7 +6,7 @@ a day, since models change behind their names.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -55,7 +55,9 @@ class Refusal(Struct, frozen=True):
     """The value that is not taken; None: no other is either."""
 
 
-class _Known(Struct):
+class Known(Struct):
+    """What is known of one model, and until when that is believed, by the clock of its `Lessons`."""
+
     learnt: Learnt
     until_s: float
 
@@ -63,9 +65,11 @@ class _Known(Struct):
 class Lessons:
     """What the targets of one provider were seen to refuse."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], noted: Callable[[], None] | None = None) -> None:
+        """`noted` is called after something was learnt."""
         self._clock = clock
-        self._known: dict[str, _Known] = {}
+        self._noted = noted
+        self._known: dict[str, Known] = {}
         self.known = False
         """Whether anything was ever learnt."""
 
@@ -92,8 +96,31 @@ class Lessons:
             learnt = replace(learnt, values=learnt.values | {(refusal.field, refusal.value)})
         if model not in self._known and len(self._known) >= TARGETS_MAX:
             del self._known[next(iter(self._known))]
-        self._known[model] = _Known(learnt, self._clock() + KEPT_S)
+        self._known[model] = Known(learnt, self._clock() + KEPT_S)
         self.known = True
+        if self._noted is not None:
+            self._noted()
+
+    def lasting(self) -> dict[str, Known]:
+        """What is believed now, by model, but for values that may be a client's own."""
+        now_s = self._clock()
+        found = {}
+        for model, known in self._known.items():
+            values = frozenset(one for one in known.learnt.values if one[0] in CHOICES)
+            learnt: Learnt = replace(known.learnt, values=values)
+            if known.until_s > now_s and learnt != NOTHING_LEARNT:
+                found[model] = Known(learnt, known.until_s)
+        return found
+
+    def restore(self, known: Mapping[str, Known]) -> None:
+        """Take what `lasting` gave before; of each no more than is learnt, nor for longer."""
+        now_s = self._clock()
+        for model, one in list(known.items())[-TARGETS_MAX:]:
+            until_s = min(one.until_s, now_s + KEPT_S)
+            names = one.learnt.refused | {field for field, _ in one.learnt.values}
+            if until_s > now_s and len(names) <= FIELDS_MAX and names <= FIELDS - NEVER:
+                self._known[model] = Known(one.learnt, until_s)
+                self.known = True
 
 
 def refusal_of(error: ProviderRejected, body: Json) -> Refusal | None:

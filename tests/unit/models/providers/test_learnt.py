@@ -1,5 +1,6 @@
 """What a refusal teaches, and what it does not."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from farthing.dialects.chat.requests.fitting import NOTHING_LEARNT, Learnt, Quir
 from farthing.errors import ProviderRejected
 from farthing.models.providers.failures import failure
 from farthing.models.providers.learnt import FIELDS_MAX, KEPT_S, TARGETS_MAX, Lessons, Refusal, refusal_of
+from farthing.models.providers.lessons import FILE, AllLessons
 from farthing.models.providers.responses.provider import ResponsesProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.text.lenient_json import any_json, write_json
@@ -159,6 +161,49 @@ def test_what_was_learnt_is_bounded_and_forgotten_after_a_day() -> None:
     assert len(lessons.of("m").refused) == FIELDS_MAX
     now_s = KEPT_S + 1
     assert lessons.of("m") is NOTHING_LEARNT
+
+
+def kept(folder: Path, now_s: float) -> AllLessons:
+    found = AllLessons(folder, lambda: now_s)
+    found.open()
+    return found
+
+
+def test_what_was_learnt_outlives_a_restart_for_what_is_left_of_its_day(tmp_path: Path) -> None:
+    before = kept(tmp_path, 1_000.0)
+    lessons = before.of("p", "http://p.test/v1")
+    lessons.note("m", Refusal("seed"))
+    lessons.note("m", Refusal("max_tokens", "max_completion_tokens"))
+    lessons.note("m", Refusal("verbosity", value="high"))
+    lessons.note("m", Refusal("user", value="ada@example.org"))
+    assert before.changed
+    before.save()
+    assert "ada" not in (tmp_path / FILE).read_text(), "what a client says stays in memory"
+    after = kept(tmp_path, 1_000.0 + KEPT_S - 5)
+    found = after.of("p", "http://p.test/v1")
+    learnt = Learnt("max_completion_tokens", frozenset({"seed"}), frozenset({("verbosity", "high")}))
+    assert found.known and found.of("m") == learnt and not after.changed
+    assert after.of("p", "http://other.test/v1").of("m") is NOTHING_LEARNT
+    assert kept(tmp_path, 1_000.0 + KEPT_S).of("p", "http://p.test/v1").of("m") is NOTHING_LEARNT
+    clock_back = kept(tmp_path, -9e6).of("p", "http://p.test/v1")
+    clock_back._clock = lambda: -9e6 + KEPT_S
+    assert clock_back.of("m") is NOTHING_LEARNT, "never for longer than a day"
+
+
+@pytest.mark.parametrize(
+    "data", [b"{", b"[]", b'{"version": 2, "providers": {}}', b'{"providers": {"x": {"m": {"learnt": 5}}}}']
+)
+def test_a_file_that_is_damaged_is_put_aside_and_all_is_learnt_anew(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / FILE).write_bytes(data)
+    assert kept(tmp_path, 0.0).of("p", "u").of("m") is NOTHING_LEARNT
+    assert [one.suffix for one in tmp_path.iterdir()] == [".damaged"]
+
+
+def test_no_file_can_say_that_a_target_takes_no_messages(tmp_path: Path) -> None:
+    before = kept(tmp_path, 0.0)
+    before.of("p", "u").note("m", Refusal("messages"))
+    before.save()
+    assert kept(tmp_path, 0.0).of("p", "u").of("m") is NOTHING_LEARNT
 
 
 @pytest.mark.parametrize(
