@@ -257,7 +257,7 @@ class RetrievalFailed(FarthingError):
 
 
 class ProviderError(FarthingError):
-    """One attempt at one target failed. Ends at `models/call`, which tries the next target."""
+    """One attempt at one target failed. Ends at `models/calling`, which tries the next target."""
 
     status = 502
     kind = "provider_error"
@@ -292,7 +292,7 @@ class ProviderError(FarthingError):
         self.returned = b""
         """Header lines of its reply that a client may see."""
         self.target = ""
-        """The target that was asked; empty until `models/call` has written it."""
+        """The target that was asked; empty until `models/calling` has written it."""
         self.own: bytes | None = None
         """The body of its reply, or the data of the event, as the provider wrote it in a dialect that is no
         chat's: a client of that dialect gets it as it is. None: there is none that may be shown."""

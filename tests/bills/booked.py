@@ -9,7 +9,7 @@ from tests.bills.drawn import Drawn, Wire
 
 from farthing import config
 from farthing.config import Config
-from farthing.models.call import CallResult
+from farthing.models.calling.request import CallResult
 from farthing.models.discovery.presets import usage_form
 from farthing.models.health.health import Health
 from farthing.models.pricing.catalogue import Catalogue

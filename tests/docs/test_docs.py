@@ -30,7 +30,7 @@ from farthing.guarantees.monitor.routing import RouteMonitor
 from farthing.guarantees.monitor.semantic_cache import SequentialBound
 from farthing.ledger.gauges import ABOUT, UNTOLD
 from farthing.ledger.metrics import RENAMED, Metrics
-from farthing.models import call as calls
+from farthing.models.calling import sending as calls
 from farthing.models.health.outliers import FAILED_MIN, FAILED_SHARE, PROBE_S
 from farthing.models.health.outliers import GOOD_MIN as EJECTED_GOOD_MIN
 from farthing.models.pricing.catalogue import Catalogue, price_on

@@ -12,7 +12,8 @@ from farthing.brain.contract.memory import MemoryContract
 from farthing.config import CallConfig, OpenAIProviderConfig
 from farthing.errors import FarthingError, ProviderTimeout
 from farthing.ledger.memory import MemoryLedger
-from farthing.models.call import Besides, Caller, CallRequest
+from farthing.models.calling.caller import Caller
+from farthing.models.calling.request import Besides, CallRequest
 from farthing.models.health.health import Health
 from farthing.types import Endpoint, Json, Prompt, Receipt, Route, Target, Terms, replace
 from farthing.wiring.providers import build_provider

@@ -8,7 +8,7 @@ from farthing.dialects.chat.answers import completion
 from farthing.dialects.chat.streams.event_reader import ALIVE, DONE
 from farthing.errors import ContractExceeded, DeadlineExceeded, StreamBroken
 from farthing.models import answer_facts
-from farthing.models.call import CallResult
+from farthing.models.calling.request import CallResult
 from farthing.models.stream import Stream
 from farthing.text.lenient_json import write_json
 from farthing.types import Answer, CacheHit, Json, Receipt, Request, Usage, choices_said, saved_nusd

@@ -7,7 +7,8 @@ routed and capped before it is sent, and accounted for, checked and stored when 
 from msgspec import Struct
 
 from farthing.errors import NoProviderLeft, ProviderError
-from farthing.models.call import Caller, CallRequest, CallResult
+from farthing.models.calling.caller import Caller
+from farthing.models.calling.request import CallRequest, CallResult
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import in_batch
@@ -60,7 +61,7 @@ class DraftCaller(Caller):
             and self._real.health(target).cooldown_s() <= 0
         ):
             priced = replace(target, price=in_batch(target.price))
-            prompt = self._real.extended(call, target) or call.prompt
+            prompt = self._real.suits.extended(call, target) or call.prompt
             self.draft = BatchDraft(target=priced, prompt=prompt, left_nusd=left_nusd)
         raise NoProviderLeft([])
 
@@ -90,8 +91,10 @@ class LineCaller(Caller):
             raise NoProviderLeft([outcome.error])
         result = CallResult(self._target, attempt, self._real.health(self._target), self._capped_by)
         result.reply = outcome.reply
-        result.extended = self._real.extended(call, self._target) is not None
-        self._real.note_names(attempt, call, self._target, outcome.reply.model, outcome.reply.fingerprint)
+        result.extended = self._real.suits.extended(call, self._target) is not None
+        self._real.sending.note_names(
+            attempt, call, self._target, outcome.reply.model, outcome.reply.fingerprint
+        )
         return result
 
     def tell(self, receipt: Receipt, tier: str) -> Attempt:

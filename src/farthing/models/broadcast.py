@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from farthing.dialects.told import joined, size_of
 from farthing.errors import ContractExceeded, StreamBroken
-from farthing.models.call import CallResult
+from farthing.models.calling.request import CallResult
 from farthing.models.stream import Stream
 from farthing.protocols import Sink
 from farthing.runtime.loop_batch import Waiter

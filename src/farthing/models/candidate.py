@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-from farthing.models.call import CallResult
+from farthing.models.calling.request import CallResult
 from farthing.text.lenient_json import NotJson, read_json
 from farthing.types import CandidateAnswer, Json, Request
 

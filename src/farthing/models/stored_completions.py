@@ -16,8 +16,9 @@ from farthing.errors import (
     ProviderUnavailable,
     forget_frames,
 )
-from farthing.models.call import ERROR_BODY_BYTES_MAX, ERROR_BODY_S, KEY_TOLD_EVERY_S
-from farthing.protocols import Exchange, Ledger, Provider, Transport
+from farthing.models.calling.error_body import error_body
+from farthing.models.calling.telling import KEY_TOLD_EVERY_S
+from farthing.protocols import Ledger, Provider, Transport
 from farthing.runtime.seldom import Seldom
 from farthing.types import Attempt, Receipt
 
@@ -123,7 +124,7 @@ class StoredCompletionsCaller:
             attempt.status = exchange.status
             returned, attempt.upstream_id = provider.down(exchange.headers, receipt.request_id)
             if not 200 <= exchange.status < 300:
-                error = provider.failure(exchange.status, exchange.headers, await _words(exchange))
+                error = provider.failure(exchange.status, exchange.headers, await error_body(exchange))
                 error.returned = returned
                 if credentials is not None and isinstance(error, KeyRejected):
                     error.renewed = credentials.refused(number, lacks_right=error.lacks_right)
@@ -172,12 +173,3 @@ def _at_once(error: ProviderError) -> bool:
     if isinstance(error, KeyRejected):
         return error.renewed
     return isinstance(error, ProviderUnavailable) and error.nothing_received
-
-
-async def _words(exchange: Exchange) -> bytes:
-    """The body of an error reply; empty if it cannot be read."""
-    try:
-        return await exchange.read(ERROR_BODY_BYTES_MAX, within_s=ERROR_BODY_S)
-    except ProviderError as error:
-        forget_frames(error)
-        return b""

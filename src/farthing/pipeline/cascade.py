@@ -26,7 +26,8 @@ from farthing.evaluation.checks.plain import PlainCheck
 from farthing.evaluation.checks.schema import CannotTell
 from farthing.evaluation.checks.threshold import Unchecked
 from farthing.models import answers
-from farthing.models.call import Besides, Caller, CallRequest, CallResult
+from farthing.models.calling.caller import Caller
+from farthing.models.calling.request import Besides, CallRequest, CallResult
 from farthing.models.candidate import draft_of
 from farthing.models.pricing.money import Money
 from farthing.pipeline.optional import optional, tally

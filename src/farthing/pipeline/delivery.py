@@ -8,7 +8,7 @@ from farthing.brain.cache.flight import Flight
 from farthing.errors import ProviderUnavailable, StreamBroken
 from farthing.models import answers
 from farthing.models.broadcast import Broadcast
-from farthing.models.call import CallRequest, CallResult
+from farthing.models.calling.request import CallRequest, CallResult
 from farthing.models.stream import SignsOfLife
 from farthing.pipeline.guarded import wants
 from farthing.pipeline.receipt_notes import note_end, note_target, stop_reason

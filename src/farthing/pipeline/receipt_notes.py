@@ -10,7 +10,7 @@ from farthing.errors import (
     FarthingError,
     NoProviderLeft,
 )
-from farthing.models.call import CallResult
+from farthing.models.calling.request import CallResult
 from farthing.pipeline.guarded import pins, tell_asked
 from farthing.pipeline.steps import Steps
 from farthing.runtime.redact import without_asked

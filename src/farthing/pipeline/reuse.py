@@ -10,7 +10,7 @@ from farthing.brain.cache.fresh import who_and_what
 from farthing.brain.cache.texts import Texts
 from farthing.models import answers
 from farthing.models.broadcast import Broadcast
-from farthing.models.call import CallResult
+from farthing.models.calling.request import CallResult
 from farthing.pipeline.guarded import answers_itself, cache_key
 from farthing.pipeline.optional import optional
 from farthing.pipeline.receipt_notes import note_end, note_hit, note_lookup

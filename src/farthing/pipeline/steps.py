@@ -10,7 +10,7 @@ from farthing.brain.cache.fresh import Given
 from farthing.brain.cache.texts import Texts
 from farthing.errors import RequestError
 from farthing.models.broadcast import Broadcast
-from farthing.models.call import Caller
+from farthing.models.calling.caller import Caller
 from farthing.models.pricing.money import Money
 from farthing.pipeline.cascade import Cascades
 from farthing.pipeline.optional import tally

@@ -14,7 +14,7 @@ import msgspec
 from farthing.brain.cache.texts import Texts
 from farthing.dialects.chat.embedded import NotVectors
 from farthing.errors import NoProviderLeft, ProviderUnavailable
-from farthing.models.call import CallResult
+from farthing.models.calling.request import CallResult
 from farthing.pipeline.guarded import cache_key
 from farthing.pipeline.optional import optional
 from farthing.pipeline.steps import Memory, Steps

@@ -70,7 +70,7 @@ from farthing.jobs.schedule import window_of
 from farthing.ledger.metrics import MeteredLedger, Metrics
 from farthing.ledger.segments import SegmentLedger
 from farthing.models.broadcast import Broadcast
-from farthing.models.call import Caller
+from farthing.models.calling.caller import Caller
 from farthing.models.health.health import Health
 from farthing.models.health.speed import Lengths
 from farthing.models.hedging.beside import CallsBeside
@@ -489,9 +489,9 @@ def build_caller(
         sizes=parts.tokens.sizes,
     )
     if config.prompt_cache.measure:
-        caller.prompt_caches = parts.prompt_caches
-        caller.preparer = build_preparer(config, parts)
-    caller.models = parts.models.watch
+        caller.context.prompt_caches = parts.prompt_caches
+        caller.context.preparer = build_preparer(config, parts)
+    caller.context.models = parts.models.watch
     caller.use_lanes(places or {})
     if hedging is not None:
         caller.hedges = CallsBeside(caller, hedging)

@@ -14,7 +14,7 @@ from farthing.edge.auth import Keys
 from farthing.edge.http.body import read_object
 from farthing.errors import ContractExceeded, Forbidden, InvalidRequest
 from farthing.ledger.memory import MemoryLedger
-from farthing.models.call import Caller
+from farthing.models.calling.caller import Caller
 from farthing.models.health.health import Health
 from farthing.models.lanes import ways
 from farthing.models.pricing.afford import OUTPUT_TOKENS_ASSUMED, affordable

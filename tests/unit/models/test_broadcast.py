@@ -9,7 +9,7 @@ from farthing.config import CallConfig
 from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.errors import ContractExceeded, ProviderUnavailable, StreamBroken
 from farthing.models.broadcast import Broadcast
-from farthing.models.call import CallResult
+from farthing.models.calling.request import CallResult
 from farthing.models.health.health import Health
 from farthing.models.stream import Stream, Within
 from farthing.types import Answer, Attempt, Target

@@ -9,7 +9,7 @@ import pytest
 from farthing.config import CallConfig
 from farthing.dialects.chat.answers.reply import Fields, WholeReply
 from farthing.jobs.runner import text_of
-from farthing.models.call import CallResult
+from farthing.models.calling.request import CallResult
 from farthing.models.candidate import draft_of
 from farthing.models.health.health import Health
 from farthing.types import DEFAULT_ENDPOINT, Answer, Attempt, CandidateAnswer, Request, Target, Tenant

@@ -64,5 +64,5 @@ def test_a_cascade_goes_straight_to_what_is_warm_by_default(text: str, stays: bo
 
 
 def test_what_is_not_measured_costs_nothing() -> None:
-    assert steps_of("").caller.prompt_caches is not None
-    assert steps_of("[prompt_cache]\nmeasure = false\n").caller.prompt_caches is None
+    assert steps_of("").caller.context.prompt_caches is not None
+    assert steps_of("[prompt_cache]\nmeasure = false\n").caller.context.prompt_caches is None

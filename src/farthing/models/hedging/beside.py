@@ -6,7 +6,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from farthing.errors import FarthingError, ProviderError, forget_frames
-from farthing.models.call import Caller, CallRequest, CallResult, failure_of, tried_in
+from farthing.models.calling.caller import Caller
+from farthing.models.calling.failed_cost import book_failed
+from farthing.models.calling.request import CallRequest, CallResult, failure_of, tried_in
 from farthing.models.hedging.race import answered, run_both
 from farthing.models.hedging.terms import Hedging
 from farthing.models.lanes.pick import Lane
@@ -25,7 +27,10 @@ class CallsBeside:
     """See `Hedges`, of one caller."""
 
     def __init__(self, caller: Caller, hedging: Hedging) -> None:
-        self._caller = caller
+        self._attempts = caller.attempts
+        self._choice = caller.choice
+        self._suits = caller.suits
+        self._sizes = caller.context.sizes
         self._hedging = hedging
 
     async def answered(
@@ -38,27 +43,28 @@ class CallsBeside:
         *,
         others: bool,
     ) -> CallResult:
-        caller, hedging, name, stream = self._caller, self._hedging, first.target.name, call.prompt.stream
+        attempts, hedging = self._attempts, self._hedging
+        name, stream = first.target.name, call.prompt.stream
         terms = hedging.terms(call.request, call.receipt, route.tier) if call.otherwise == "failed" else None
         if terms is None:
-            return await caller.carried(first, call, route, others=others)
+            return await attempts.carried(first, call, route, others=others)
         after_s = hedging.after_s(terms, name, stream=stream)
         if after_s is None:
-            result = await caller.carried(first, call, route, others=others)
+            result = await attempts.carried(first, call, route, others=others)
             hedging.took(name, (result.attempt.ttft_ms or 0.0) / 1000, stream=stream)
             return result
         begun = [first]
         tasks: list[asyncio.Task[CallResult]] = []
 
         def begin() -> Coroutine[Any, Any, CallResult]:
-            return caller.carried(first, call, route, others=others)
+            return attempts.carried(first, call, route, others=others)
 
         def second() -> Coroutine[Any, Any, CallResult] | None:
             found = self._begun_beside(first, call, route, place, failed)
             if found is None:
                 return None
             begun.append(found)
-            return caller.carried(found, call, route, others=False)
+            return attempts.carried(found, call, route, others=False)
 
         try:
             await run_both(tasks, begin, second, after_s)
@@ -83,7 +89,7 @@ class CallsBeside:
         """Those that were begun and cancelled before their first step."""
         for one in begun:
             if one.attempt.total_ms is None:
-                self._caller.abandon(one, call)
+                self._attempts.abandon(one, call)
 
     def _sort_out(
         self,
@@ -108,7 +114,7 @@ class CallsBeside:
             return None
         target, lane = found
         try:
-            begun = self._caller.begin(call, target, lane, route, again=True)
+            begun = self._attempts.begin(call, target, lane, route, again=True)
         except ProviderError as error:
             forget_frames(error)
             failed.append(failure_of(target, error, lane))
@@ -137,7 +143,7 @@ class CallsBeside:
             if tiers.get(route.targets[number].name) != tiers.get(target.name):
                 continue  # a tier to fall back to is for failures
             if found is None:
-                ready = self._caller.ready(call, route.targets, number, failed)
+                ready = self._choice.ready(call, route.targets, number, failed)
                 found = None if ready is None else (route.targets[number], ready)
         if found is None or not self._may_be_asked(call, *found) or not lane.health.may_retry():
             return None
@@ -146,15 +152,15 @@ class CallsBeside:
     def _may_be_asked(self, call: CallRequest, target: Target, lane: Lane) -> bool:
         """Whether one more call may be made of `lane`: it has room, is told all, and the contract can hold
         its worst case, uncut."""
-        caller, left_nusd, prompt = self._caller, call.hold.left_nusd, call.prompt
+        left_nusd, prompt = call.hold.left_nusd, call.prompt
         sealed = prompt.sent is not None and prompt.sent.sealed
-        if not lane.has_room(prompt.input_tokens) or not caller.can_be_told(call, target):
+        if not lane.has_room(prompt.input_tokens) or not self._suits.can_be_told(call, target):
             return False
-        if sealed and not caller.is_told_all(call, target, lane.provider):
+        if sealed and not self._suits.is_told_all(call, target, lane.provider):
             return False
         if left_nusd is None:
             return True
-        closer = None if caller.sizes is None else caller.sizes.bound
+        closer = None if self._sizes is None else self._sizes.bound
         capped, worst_case = affordable(prompt, target, left_nusd, closer)
         uncut, _ = affordable(prompt, target, MUCH_NUSD)
         same = capped.output_tokens_max == uncut.output_tokens_max
@@ -170,7 +176,7 @@ class CallsBeside:
         if reply is not None and reply.usage is not None:
             book(attempt, result.target, reply.usage)
         else:
-            self._caller.book_failed(result, call.prompt, None)
+            book_failed(result, call.prompt, None, self._sizes)
         call.hold.release(result.held_nusd, attempt.cost_nusd)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from farthing.dialects.chat.answers.shown import answer_chars, fees_shown, states_nothing
 from farthing.dialects.chat.usage import as_stated, begun, tier_of, tier_shown
 from farthing.dialects.passing.operations import passing_of
-from farthing.models.call import CallResult
+from farthing.models.calling.request import CallResult
 from farthing.models.pricing.book import book
 from farthing.models.pricing.cost import baseline_nusd, cost_nusd, flat_nusd
 from farthing.models.pricing.expected import estimated_pass, expected_tokens

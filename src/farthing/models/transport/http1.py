@@ -9,7 +9,7 @@ the peer keeps it alive; every other end closes it, so a reply can never be take
 
 No timer per request: one sweep every `SWEEP_S` looks at the deadlines of the exchanges under way. Nothing
 is ever sent twice here, but to where the origin itself redirects it (`redirect`): whether a failed request
-may be repeated is decided by `models/call`.
+may be repeated is decided by `models/calling`.
 
 Through a proxy, TLS to the origin goes inside a tunnel (`tunnel`) and ends at the origin; plain HTTP is asked
 of the proxy itself, by requests that name the whole URL.

@@ -9,7 +9,7 @@ from tests import virtual
 from tests.sim.calling import GOOD, Answered, Desk, Plant, with_config
 
 from farthing.errors import NoProviderLeft
-from farthing.models.call import Besides
+from farthing.models.calling.request import Besides
 
 FIELDS = {"logprobs": True, "top_logprobs": 5}
 BODY = {"model": "auto", "messages": [{"role": "user", "content": "q"}], "user": "u"}

@@ -78,7 +78,7 @@ def test_what_may_succeed_at_once_is_asked_again_at_once_also_after_waiting(
     async def main() -> None:
         plant = Scripted(first)
         desk = Desk({"a": plant})
-        desk.caller._providers["a"].credentials = Tokens()
+        desk.caller.context.providers["a"].credentials = Tokens()
         body = {"model": "auto", "messages": [{"role": "user", "content": "q"}], "user": "u"}
         if full:
             fill(desk, desk.targets[0])

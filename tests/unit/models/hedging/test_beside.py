@@ -25,7 +25,7 @@ def test_a_half_open_breaker_is_tried_by_one_of_those_that_come_together() -> No
         for _ in range(IN_A_ROW_MAX):
             await desk.ask()
         before = len(sick.calls)
-        await asyncio.sleep(desk.caller._config.breaker_open_s)
+        await asyncio.sleep(desk.caller.context.config.breaker_open_s)
         found = await asyncio.gather(*(desk.ask() for _ in range(10)))
         assert len(sick.calls) == before + 1 and {one.target for one in found} == {"b/m"}
 

@@ -6,7 +6,8 @@ from typing import Any, cast
 import pytest
 
 from farthing.errors import ProviderBusy, ProviderError, ProviderTimeout, ProviderUnavailable
-from farthing.models.call import Caller, CallResult
+from farthing.models.calling.failed_cost import book_failed
+from farthing.models.calling.request import CallResult
 from farthing.types import Attempt, Pass, Price, Prompt, Target, Usage
 
 PRICE = Price(since="0000-00-00", input_pusd=2_500_000, output_pusd=10_000_000)
@@ -30,7 +31,7 @@ def booked(
     if streams:
         reader = SimpleNamespace(**{**known, **read})
         result.stream = cast(Any, SimpleNamespace(usage=usage, counted=False, reader=reader))
-    Caller.book_failed(cast(Any, SimpleNamespace(sizes=None)), result, PROMPT, error)
+    book_failed(result, PROMPT, error, None)
     return attempt
 
 
