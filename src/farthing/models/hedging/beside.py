@@ -5,7 +5,7 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from farthing.errors import FarthingError, ProviderError, forget_frames
+from farthing.errors import FarthingError, ProviderError, ProviderRejected, forget_frames
 from farthing.models.calling.caller import Caller
 from farthing.models.calling.failed_cost import book_failed
 from farthing.models.calling.request import CallRequest, CallResult, failure_of, tried_in
@@ -14,7 +14,7 @@ from farthing.models.hedging.terms import Hedging
 from farthing.models.lanes.pick import Lane
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.book import book
-from farthing.models.retry import Failed
+from farthing.models.retry import Failed, stale
 from farthing.types import HEDGE_LOST, Route, Target
 
 log = logging.getLogger("farthing.call")
@@ -181,11 +181,14 @@ class CallsBeside:
 
 
 def _note_beside(task: "asyncio.Task[CallResult]", failed: list[Failed], begun: CallResult) -> None:
-    """Note why the call beside the first failed, whose caller hears of its own alone."""
+    """Note why the call beside the first failed, whose caller hears of its own alone. One that another would
+    be made for at once is as if it had not been made."""
     error = None if task.cancelled() else task.exception()
     if isinstance(error, ProviderError):
         forget_frames(error)
-        failed.append(failure_of(begun.target, error, begun.lane))
+        renewed = isinstance(error, ProviderRejected) and error.renewed
+        if not renewed and not stale(error, begun.attempt):
+            failed.append(failure_of(begun.target, error, begun.lane))
     elif error is not None and not isinstance(error, FarthingError):
         _tell_of_fault(begun.target, error)
 

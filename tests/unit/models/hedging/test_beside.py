@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 from tests import virtual
-from tests.sim.calling import Desk, Plant
+from tests.sim.calling import GOOD, Answered, Desk, Plant
 
+from farthing.errors import ProviderUnavailable
 from farthing.models.health.health import IN_A_ROW_MAX
 from farthing.models.hedging.beside import CallsBeside
 from farthing.models.hedging.terms import HedgeTerms, Hedging
@@ -45,6 +46,32 @@ def test_what_is_full_for_one_is_full_for_all_that_come_together() -> None:
         assert not limits.free
         await asyncio.gather(*(desk.ask() for _ in range(10)))
         assert small.share_refused() == 0 and small.calls and limits.in_flight == 0
+
+    virtual.run(main())
+
+
+class Stale(Plant):
+    """Its first call meets a connection that is closed."""
+
+    async def answer(self, first_byte_s: float) -> Answered:
+        self.calls.append((0.0, 0))
+        if len(self.calls) == 1:
+            raise ProviderUnavailable("the connection was closed", nothing_received=True)
+        return Answered(200, {}, GOOD)
+
+
+class LateToFail(Plant):
+    async def answer(self, first_byte_s: float) -> Answered:
+        await asyncio.sleep(2.0)
+        return Answered(503, {}, b'{"error": {"message": "down"}}')
+
+
+def test_one_beside_that_met_a_stale_connection_is_asked_where_the_first_fails() -> None:
+    async def main() -> None:
+        other = Stale()
+        desk = hedged(Desk({"a": LateToFail(), "b": other}))
+        found = await desk.ask()
+        assert found.target == "b/m" and len(other.calls) == 2, found.error
 
     virtual.run(main())
 
