@@ -111,7 +111,10 @@ class Passage:
 
     def took(self, headers: Mapping[bytes, bytes]) -> float | None:
         """The milliseconds that the provider says it worked on a call; None: it does not say."""
-        for name, lower in self._plan_of(headers).times:
+        last, plan = self._last
+        if last is not headers:
+            plan = self._plan_of(headers)
+        for name, lower in plan.times:
             told_ms = milliseconds(lower, headers[name])
             if told_ms is not None:
                 return told_ms

@@ -127,12 +127,14 @@ class WholeReply:
     @property
     def model(self) -> str:
         """What it says it was made by; empty: it does not say."""
-        return shown_name(self._answer.model)
+        name = self._answer.model
+        return shown_name(name) if name else ""
 
     @property
     def fingerprint(self) -> str:
         """Its `system_fingerprint`; empty: it has none."""
-        return shown_name(self._answer.system_fingerprint)
+        name = self._answer.system_fingerprint
+        return shown_name(name) if name else ""
 
     @property
     def took_ms(self) -> float | None:

@@ -120,6 +120,8 @@ class OpenAIProvider(HttpProvider):
         self._fitted: tuple[Json, str, Learnt, Written] | None = None
         """The last request that was made to fit: each is asked for what cannot be said of it just before it
         is encoded."""
+        self._able: tuple[Target | None, Abilities] = (None, abilities(""))
+        """The target that was asked for last, and what its model takes."""
         self._translations = Translations(self._lowered, config.drop)
         self._heads = {
             operation: self.lasting_head("POST", suffix, JSON) + b"x-request-id: "
@@ -201,17 +203,25 @@ class OpenAIProvider(HttpProvider):
             chosen = False
         body = body.copy()
         body["model"] = model
-        if prompt.capped_by is not None or (chosen and "max_tokens" in body and _can(target).reasons):
+        if prompt.capped_by is not None or (chosen and "max_tokens" in body and self._can(target).reasons):
             self._set_cap(body, target, prompt.output_tokens_max)
         elif self._lessons.known and operation == "chat":
             name_limit(body, self._lessons.of(model).limit)
         return body
 
+    def _can(self, target: Target) -> Abilities:
+        """What the model of `target` takes."""
+        last, found = self._able
+        if last is not target:
+            found = abilities(target.model, target.features)
+            self._able = (target, found)
+        return found
+
     def _is_plain(self, body: Json, target: Target) -> bool:
         """Whether at most the name of its limit has to be another: so it is with most requests."""
         if self._quirky or self._lessons.known:
             return False
-        return not _can(target).fixed_sampling or SAMPLING.isdisjoint(body)
+        return SAMPLING.isdisjoint(body) or not self._can(target).fixed_sampling
 
     def _fit(self, body: Json, target: Target) -> Written:
         """What `body` comes to at this host."""
@@ -334,7 +344,7 @@ class OpenAIProvider(HttpProvider):
             return
         name = self._lessons.of(target.model).limit or self._quirks.limit
         if name is None:
-            newer = _can(target).reasons or (old is None and new is not None)
+            newer = self._can(target).reasons or (old is None and new is not None)
             name = "max_completion_tokens" if newer else "max_tokens"
         body[name] = cap
 
@@ -374,7 +384,3 @@ class OpenAIProvider(HttpProvider):
 def _for_model(head: bytes, model: str) -> bytes:
     """The head of a call whose path names its model."""
     return head.replace(MODEL_IN_PATH.encode(), quote(model, safe="").encode(), 1)
-
-
-def _can(target: Target) -> Abilities:
-    return abilities(target.model, target.features)
