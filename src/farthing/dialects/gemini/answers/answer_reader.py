@@ -27,6 +27,7 @@ def read(body: bytes, note: Note = forget) -> Message:
     parts = PartsReader(note)
     found: list[Event] = []
     parts.take(value, body, found)
+    parts.end()
     if not parts.begun:
         raise BadAnswer("there is no candidate")
     return _message(found)

@@ -83,6 +83,7 @@ class PartsReader:
         "_note",
         "_said",
         "_said_chars",
+        "_spoilt",
         "_started",
         "_text",
         "begun",
@@ -107,6 +108,9 @@ class PartsReader:
         """The pieces of the last text, for the places of sources in it."""
         self._said_chars = 0
         self._grounding: Json = {}
+        self._spoilt: tuple[str, str] | None = None
+        """Why it ended that says that there is no answer, and what was said of it: what it cost is still to
+        come."""
         self.begun = False
         """Something of the answer has come, or why it ended."""
         self.stopped = False
@@ -136,7 +140,23 @@ class PartsReader:
         if response.__class__ is dict and "candidates" not in value:  # as Google's own agents are answered
             value = response
         self._start(value, found)
-        self._count(value.get("usageMetadata"), found)
+        counts = value.get("usageMetadata")
+        self._count(counts, found)
+        if self._spoilt is None:
+            self._read(value, found)
+        if counts is not None:
+            self.end()
+
+    def end(self) -> None:
+        """No more comes that counts.
+
+        Raises:
+            ProviderSaid: the model has spoilt its answer.
+        """
+        if self._spoilt is not None:
+            raise self._failed(*self._spoilt)
+
+    def _read(self, value: Json, found: list[Event]) -> None:
         candidates = value.get("candidates")
         candidate = next(
             (
@@ -285,7 +305,8 @@ class PartsReader:
 
     def _finish(self, said: str, signature: str, message: str, found: list[Event]) -> None:
         if said in FAILURES:
-            raise self._failed(said, message)
+            self._spoilt = (said, message)
+            return
         grounding = self._grounding
         if grounding:
             if self._text is not None:

@@ -42,6 +42,10 @@ class Reader(NamedEventReader):
         found = self._read(self._splitter.end())
         if self._done:
             return found
+        try:
+            self._parts.end()
+        except ProviderSaid as error:
+            raise after(found, error) from None
         if not self._parts.stopped:
             raise after(found, BadStream("the stream ended before its answer did"))
         self._done = True
