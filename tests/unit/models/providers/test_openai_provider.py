@@ -11,12 +11,18 @@ from hypothesis import strategies as st
 from farthing.config import OpenAIProviderConfig, Secret
 from farthing.dialects.chat.requests.request_writer import inner
 from farthing.dialects.messages.requests.request_reader import read
-from farthing.errors import ProviderBusy, ProviderRejected, ProviderTimeout, ProviderUnavailable
+from farthing.errors import (
+    ProviderBusy,
+    ProviderError,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
 from farthing.models.providers.failures import wait_s
 from farthing.models.providers.openai.provider import OpenAIProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.protocols import Unsaid
-from farthing.types import Prompt, Sent, Target
+from farthing.types import Prompt, Sent, Target, Usage
 
 NAMES = ("max_tokens", "max_completion_tokens")
 
@@ -335,3 +341,12 @@ def test_what_chat_completions_cannot_say_is_named_and_left_out_where_it_may_be(
     assert provider().unsaid(prompt, target, "chat").names == ("tools.bash_20250124", "top_k")
     body = msgspec.json.decode(provider().encode(prompt, target, "chat", "req_1")[1])
     assert "tools" not in body and "top_k" not in body
+
+
+def test_a_choice_that_failed_costs_what_its_answer_counts() -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "error"}
+    usage = {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
+    body = json.dumps({"choices": [choice], "usage": usage}).encode()
+    with pytest.raises(ProviderError) as caught:
+        provider().whole({}, body)
+    assert caught.value.counted == Usage(input_tokens=7, output_tokens=1)
