@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from farthing.config import OpenAIProviderConfig, Secret
 from farthing.dialects.chat.requests.request_writer import inner
+from farthing.dialects.gemini.signatures import ANY, told_at_call
 from farthing.dialects.messages.requests.request_reader import read
 from farthing.errors import (
     ProviderBusy,
@@ -350,3 +351,24 @@ def test_a_choice_that_failed_costs_what_its_answer_counts() -> None:
     with pytest.raises(ProviderError) as caught:
         provider().whole({}, body)
     assert caught.value.counted == Usage(input_tokens=7, output_tokens=1)
+
+
+def test_googles_endpoint_for_chat_gets_no_signature_that_another_provider_gave_out() -> None:
+    def messages(extra: dict[str, Any]) -> list[dict[str, Any]]:
+        call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        turn = {"role": "assistant", "content": None, "tool_calls": [{**call, "extra_content": extra}, call]}
+        return [{"role": "user", "content": "x"}, turn, {"role": "tool", "tool_call_id": "a", "content": "r"}]
+
+    origin = HttpOrigin("openai", "generativelanguage.googleapis.com", 443, True)
+    config = OpenAIProviderConfig(base_url="https://g.example/v1beta/openai")
+    google = OpenAIProvider("g", origin, config, path="/v1beta/openai")
+    target = Target(name="g/gemini-3-pro", provider="g", model="gemini-3-pro")
+    own = {"google": {"thought_signature": "c2ln"}}
+    foreign = told_at_call("c2ln", "vertex")["extra_content"]
+    dummy = {"google": {"thought_signature": ANY}}
+    for extra, goes_up in ((own, own), (foreign, dummy)):
+        body = {"model": "auto", "messages": messages(extra)}
+        asked = Prompt(body=body, input_tokens=1, input_tokens_bound=9, output_tokens_max=None, stream=False)
+        sent_up = json.loads(google.encode(asked, target, "chat", "r")[1])
+        assert sent_up["messages"] == messages(goes_up)
+        assert body["messages"] == messages(extra), "what was read is not changed"

@@ -81,6 +81,7 @@ class PartsReader:
         "_model",
         "_next",
         "_note",
+        "_provider",
         "_said",
         "_said_chars",
         "_spoilt",
@@ -92,9 +93,11 @@ class PartsReader:
         "usage",
     )
 
-    def __init__(self, note: signatures.Note = signatures.forget) -> None:
-        """`note` is told of each signature of a call."""
+    def __init__(self, note: signatures.Note = signatures.forget, provider: str = "") -> None:
+        """`note` is told of each signature of a call. `provider` is whose signatures they are; empty: they
+        are carried without a name."""
         self._note = note
+        self._provider = provider
         self._id = self._model = ""
         self._started = False
         self._next = 0
@@ -229,7 +232,7 @@ class PartsReader:
             self._open(Reasoning, found)
             found.append(ReasoningDelta(self._next - 1, text))
             if signature:
-                found.append(SignatureDelta(self._next - 1, signatures.carried(signature)))
+                found.append(SignatureDelta(self._next - 1, signatures.carried(signature, self._provider)))
             return ""
         self._open(Text, found)
         found.append(TextDelta(self._next - 1, text))
@@ -246,7 +249,7 @@ class PartsReader:
         self._calls += 1
         if signature:
             self._note(call_id, name, signature)
-        extras = signatures.told_at_call(signature) if signature else {}
+        extras = signatures.told_at_call(signature, self._provider) if signature else {}
         index = self._add(ToolCall(call_id, name, "", extras=extras), found)
         if arguments:
             found.append(ArgumentsDelta(index, write_json(arguments).decode()))
@@ -299,7 +302,7 @@ class PartsReader:
 
     def _sign(self, signature: str, found: list[Event]) -> None:
         """Tell the signature of the text before it."""
-        found.append(BlockStopped(self._add(signatures.of_text(signature), found)))
+        found.append(BlockStopped(self._add(signatures.of_text(signature, self._provider), found)))
 
     # -- how it ended --------------------------------------------------------------------------------------
 

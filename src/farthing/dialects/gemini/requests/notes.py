@@ -12,11 +12,15 @@ _MARK = "cache_control"
 class Notes:
     """Of one request to one model."""
 
-    __slots__ = ("abilities", "files", "model", "reasons", "said", "unsaid", "yielded")
+    __slots__ = ("abilities", "files", "model", "provider", "reasons", "said", "unsaid", "yielded")
 
-    def __init__(self, conversation: Conversation, model: str, files: tuple[str, ...] = ()) -> None:
-        """`files`: how addresses begin that may be read with the gateway's own rights."""
+    def __init__(
+        self, conversation: Conversation, model: str, files: tuple[str, ...] = (), provider: str = ""
+    ) -> None:
+        """`files`: how addresses begin that may be read with the gateway's own rights. `provider` is whose
+        signatures go up; empty: those alone that name nobody."""
         self.files = files
+        self.provider = provider
         self.said = conversation
         self.model = model
         self.abilities = abilities(model)

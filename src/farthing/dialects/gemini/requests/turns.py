@@ -327,7 +327,7 @@ class TurnWriter:
                 waiting = self._thought(block, written, proofs) or waiting
             elif isinstance(block, ToolCall):
                 part = self._call(block)
-                own = signatures.at(block.extras) or proofs.get(block.id, "")
+                own = signatures.at(block.extras, self._notes.provider) or proofs.get(block.id, "")
                 if not own:
                     own, waiting = waiting or self._known(block.id, part["functionCall"]["name"]), ""
                 if own:
@@ -336,7 +336,7 @@ class TurnWriter:
                 written.append(part)
             else:
                 self._add(block, written)
-        last = signatures.at(turn.extras)
+        last = signatures.at(turn.extras, self._notes.provider)
         if last and written and "text" in written[-1]:
             written[-1]["thoughtSignature"] = last
         if first is not None and self._notes.abilities.signs:
@@ -346,7 +346,7 @@ class TurnWriter:
 
     def _thought(self, block: Reasoning, written: list[Json], proofs: dict[str, str]) -> str:
         """Take what a thought proves; the signature that the next call is to have, empty: none."""
-        proof = signatures.proof_of(block)
+        proof = signatures.proof_of(block, self._notes.provider)
         if proof is None:
             own = "messages.thinking" if self._own_names else self._notes.said.name_of("reasoning_content")
             self._notes.give_way(own)
@@ -363,6 +363,8 @@ class TurnWriter:
         self._notes.marked(call.cache)
         if call.extras:
             self._further({name: value for name, value in call.extras.items() if name != signatures.EXTRA})
+            if signatures.is_anothers(call.extras, self._notes.provider):
+                self._notes.give_way(f"{self._notes.said.name_of('messages')}.{signatures.EXTRA}")
         name = self.name(call.name)
         self._open.add(call.id)
         self._tools[call.id] = (name, len(self._tools))

@@ -18,10 +18,10 @@ class Reader(NamedEventReader):
 
     __slots__ = ("_parts",)
 
-    def __init__(self, event_bytes_max: int, note: Note = forget) -> None:
-        """`note`: as of `PartsReader`."""
+    def __init__(self, event_bytes_max: int, note: Note = forget, provider: str = "") -> None:
+        """`note`, `provider`: as of `PartsReader`."""
         super().__init__(event_bytes_max)
-        self._parts = PartsReader(note)
+        self._parts = PartsReader(note, provider)
 
     @property
     def stopped(self) -> bool:

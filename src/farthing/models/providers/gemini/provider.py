@@ -65,8 +65,10 @@ class GeminiProvider(TranslatingProvider):
         below: str = "",
         passage: Passage | None = None,
         token: BearerToken | None = None,
+        account: str = "",
     ) -> None:
-        """`path` is that of its `base_url`, `below` what is between it and `/models`.
+        """`path` is that of its `base_url`, `below` what is between it and `/models`. `account` is whose
+        signatures it takes and gives out, where its keys are of several; empty: its own.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -77,11 +79,12 @@ class GeminiProvider(TranslatingProvider):
         elif config.api_key is not None and config.auth == "bearer":
             key_lines.append(f"authorization: Bearer {config.api_key.value}")
         self._signed = Signed()
+        self._signer = account or name
         self._files = config.file_prefixes
         form = AnswerForm(
             dialect="gemini",
-            reader=partial(Reader, note=self._signed.note),
-            read=partial(answer_reader.read, note=self._signed.note),
+            reader=partial(Reader, note=self._signed.note, provider=self._signer),
+            read=partial(answer_reader.read, note=self._signed.note, provider=self._signer),
             is_opaque=answer_reader.is_opaque,
         )
         super().__init__(
@@ -162,7 +165,9 @@ class GeminiProvider(TranslatingProvider):
         limit, most = said.output_tokens_max, target.output_tokens_max
         if limit is not None and most is not None and limit > most and said.dialect == "messages":
             said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
-        return request_writer.translate(said, model=target.model, known=self._signed.of, files=self._files)
+        return request_writer.translate(
+            said, model=target.model, provider=self._signer, known=self._signed.of, files=self._files
+        )
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         return _in_full(super().failure(status, headers, body))
