@@ -483,13 +483,15 @@ def test_the_service_tier_that_ran_is_charged(gateway: Running, upstream: FaultP
         whole(answer, headers={"x-gemini-service-tier": "flex"}),
         whole(answer, headers={"x-gemini-service-tier": "standard"}),
         streamed(answer),
+        streamed(answer, headers={"x-gemini-service-tier": "standard"}),
+        streamed(answer, headers={"x-gemini-service-tier": "priority"}),
     )
     costs = []
-    for stream in (False, False, True):
+    for stream in (False, False, True, True, True):
         reply = told(gateway, [user("x")], "g/priced", service_tier="flex", stream=stream)
         costs.append(gateway.receipt_of(reply).cost_nusd)
     full = 12 * 2_000 + 3 * 12_000
-    assert costs == [full // 2, full, full // 2]
+    assert costs == [full // 2, full, full // 2, full, None], "what has no price is unknown"
 
 
 # -- faults ------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from farthing import __version__
 from farthing.config import ProviderConfig, Secret
 from farthing.errors import ProviderError, ProviderRejected
 from farthing.models.providers import failures
+from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import OF_MESSAGES, Passage
 from farthing.protocols import BearerToken, Credentials
@@ -33,6 +34,12 @@ def host_of(origin: HttpOrigin) -> str:
     """The value of the header `host`."""
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     return host if origin.port == (443 if origin.tls else 80) else f"{host}:{origin.port}"
+
+
+def word_in(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    """What a header of a reply says, in lower case; None: nothing."""
+    said = header(headers, name)
+    return (said.decode("latin-1").strip().lower() or None) if said else None
 
 
 class HttpProvider:

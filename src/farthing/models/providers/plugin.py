@@ -119,7 +119,12 @@ class PluginProvider(HttpProvider):
         found = _completed(found, _lacking("chat.completion", prompt))
         return self._replies.read(self._asked("answer", lambda: write_json(found)))
 
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> "PluginDecoder":
+    def decoder(
+        self,
+        event_bytes_max: int,
+        prompt: Prompt | None = None,
+        headers: Mapping[bytes, bytes] | None = None,
+    ) -> "PluginDecoder":
         stream = self._asked("stream", self._plugin.stream)
         if not callable(getattr(stream, "event", None)):
             raise self._wrong("stream", stream, "an object with a method `event`")

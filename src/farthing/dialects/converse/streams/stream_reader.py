@@ -38,6 +38,7 @@ from farthing.dialects.converse.answers.answer_reader import (
     SIGNATURE,
     STOPS,
     Asked,
+    as_asked,
     carried,
     citation_of,
     text_of,
@@ -112,7 +113,8 @@ class Reader:
 
     @property
     def usage(self) -> Usage | None:
-        return self._of.usage
+        usage = self._of.usage
+        return usage if usage is None or self._chunks is None else as_asked(usage, self._asked)
 
     @property
     def _of(self) -> "messages.Reader | _Converse":
@@ -155,7 +157,13 @@ class Reader:
         """Add to `found` what one event of Messages says."""
         if self._chunks is None:
             self._chunks = messages.Reader(0)
+        before = len(found)
         self._chunks.take(framed, found)
+        if self._asked.tier:
+            found[before:] = [
+                Counted(as_asked(event.usage, self._asked)) if isinstance(event, Counted) else event
+                for event in found[before:]
+            ]
 
 
 class _Converse:

@@ -232,16 +232,20 @@ class BedrockProvider(TranslatingProvider):
                 f"converse-{token_hex(12)}",
                 model if isinstance(model, str) else "",
                 partial(own_name, body=prompt.body),
+                claude.tier_asked(prompt),
             )
         )
+
+    def ran(self, headers: Mapping[bytes, bytes], prompt: Prompt | None) -> str | None:
+        return claude.tier_ran(headers, prompt)
 
     def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
         return OwnDecoder(self.form, event_bytes_max, created=int(time()))
 
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> TranslatingDecoder:
+    def _decoder(self, event_bytes_max: int, prompt: Prompt | None) -> TranslatingDecoder:
         if self.is_own(prompt):
             return OwnDecoder(self.form_of(prompt), event_bytes_max, created=int(time()))
-        return super().decoder(event_bytes_max, prompt)
+        return super()._decoder(event_bytes_max, prompt)
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
         reply = super().whole(headers, body, prompt)

@@ -16,20 +16,17 @@ from farthing.config import GeminiProviderConfig, ProviderConfig, VertexProvider
 from farthing.dialects.chat.answers.reply import WholeReply
 from farthing.dialects.chat.embedded import InputsMax
 from farthing.dialects.chat.usage import TOKENS_MAX
-from farthing.dialects.conversation import Message
 from farthing.dialects.gemini.answers import answer_reader
 from farthing.dialects.gemini.requests import request_writer
 from farthing.dialects.gemini.streams.stream_reader import Reader
-from farthing.dialects.gemini.usage import at_tier
 from farthing.dialects.written import Written
 from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.providers.decoder import AnswerForm
 from farthing.models.providers.gemini import vectors
 from farthing.models.providers.gemini.signed import Signed
-from farthing.models.providers.http import JSON, without_of
+from farthing.models.providers.http import JSON, without_of, word_in
 from farthing.models.providers.translated import Translations, conversation_of
 from farthing.models.providers.translating import TranslatingProvider
-from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import BatchApi, BearerToken, Capabilities, Transport, Unsaid
@@ -149,14 +146,8 @@ class GeminiProvider(TranslatingProvider):
             return self._replies.read(vectors.answer(body, prompt.body))
         return super().whole(headers, body, prompt)
 
-    def _message(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None) -> Message:
-        message, ran = self.form.read(body), header(headers, TIER)
-        if ran is None:
-            return message
-        tier = ran.decode("latin-1").strip().lower()
-        usage = None if message.usage is None else at_tier(message.usage, tier)
-        told: Message = replace(message, usage=usage, extras={"service_tier": tier})
-        return told
+    def ran(self, headers: Mapping[bytes, bytes], prompt: Prompt | None) -> str | None:
+        return word_in(headers, TIER)
 
     def _anew(self, prompt: Prompt, target: Target) -> Written:
         said = conversation_of(prompt)

@@ -316,12 +316,17 @@ class OpenAIProvider(HttpProvider):
         except ProviderSaid as error:
             raise self.in_answer(error.payload) from None
 
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> StreamDecoder:
+    def decoder(
+        self,
+        event_bytes_max: int,
+        prompt: Prompt | None = None,
+        headers: Mapping[bytes, bytes] | None = None,
+    ) -> StreamDecoder:
         if prompt is None or prompt.sent is None:
             return EventReader(event_bytes_max, self._usage_form)
         native = self._native_for(prompt)
         if native is not None:
-            return native.decoder(event_bytes_max, prompt)
+            return native.decoder(event_bytes_max, prompt, headers)
         passing = passing_of(prompt)
         if passing is None:
             return EventReader(event_bytes_max, self._usage_form)
