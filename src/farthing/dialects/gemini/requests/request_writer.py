@@ -35,9 +35,7 @@ def translate(
     if system:
         body["systemInstruction"] = {"parts": system}
     SettingsWriter(notes).write(body, turns)
-    return Written(
-        body, tuple(dict.fromkeys(notes.unsaid)), tuple(dict.fromkeys(notes.yielded)), notes.reasons
-    )
+    return notes.written(body)
 
 
 def _system(notes: Notes) -> tuple[Turn, ...]:
