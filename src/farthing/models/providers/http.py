@@ -14,6 +14,8 @@ from farthing.runtime.redact import Redactor
 from farthing.types import Prompt, Target
 
 JSON = "application/json"
+_KEYLESS = frozenset({"none", "entra", "google", "aws"})
+"""Ways of proving a call that send no key."""
 BEARER = len("authorization: Bearer ")
 
 
@@ -24,8 +26,9 @@ def without_of(prompt: Prompt) -> str | None:
 
 
 def key_lines(key: Secret | None, auth: str) -> list[str]:
-    """The header lines that carry a key in OpenAI's ways; none where it has none."""
-    if key is None or auth == "none":
+    """The header lines that carry a key, as `auth` says: in a header of that name, or as a bearer token; none
+    where there is none, or where calls are proved in another way."""
+    if key is None or auth in _KEYLESS:
         return []
     return [f"authorization: Bearer {key.value}" if auth == "bearer" else f"{auth}: {key.value}"]
 

@@ -194,8 +194,6 @@ def translate(prompt: Prompt, target: Target) -> Written:
     """A request that is not passed on as it was sent."""
     own = prompt.sent is not None and prompt.sent.dialect == "messages"
     said = conversation_of(prompt)
-    if prompt.capped_by is not None:
-        said = replace(said, output_tokens_max=prompt.output_tokens_max)
     moved = {name: value for name, value in said.extras.items() if name in IN_HEADERS}
     if moved:
         kept = {name: value for name, value in said.extras.items() if name not in IN_HEADERS}

@@ -24,14 +24,14 @@ from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.providers.decoder import AnswerForm
 from farthing.models.providers.gemini import vectors
 from farthing.models.providers.gemini.signed import Signed
-from farthing.models.providers.http import JSON, without_of, word_in
-from farthing.models.providers.translated import Translations, conversation_of
+from farthing.models.providers.http import JSON, key_lines, without_of, word_in
+from farthing.models.providers.translated import Translations, conversation_of, within_limit
 from farthing.models.providers.translating import TranslatingProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import BatchApi, BearerToken, Capabilities, Transport, Unsaid
 from farthing.text.lenient_json import write_json
-from farthing.types import Json, Operation, Prompt, Target, replace
+from farthing.types import Json, Operation, Prompt, Target
 
 VERSION = "/v1beta"
 """The path of a base URL that has none."""
@@ -70,11 +70,6 @@ class GeminiProvider(TranslatingProvider):
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
-        key_lines = []
-        if config.api_key is not None and config.auth == "x-goog-api-key":
-            key_lines.append(f"x-goog-api-key: {config.api_key.value}")
-        elif config.api_key is not None and config.auth == "bearer":
-            key_lines.append(f"authorization: Bearer {config.api_key.value}")
         self._signed = Signed()
         self._signer = account or name
         self._files = config.file_prefixes
@@ -89,7 +84,7 @@ class GeminiProvider(TranslatingProvider):
             origin,
             config,
             path=path or VERSION,
-            key_lines=key_lines,
+            key_lines=key_lines(config.api_key, config.auth),
             form=form,
             write=self._anew,
             passage=passage,
@@ -150,12 +145,7 @@ class GeminiProvider(TranslatingProvider):
         return word_in(headers, TIER)
 
     def _anew(self, prompt: Prompt, target: Target) -> Written:
-        said = conversation_of(prompt)
-        if prompt.capped_by is not None:
-            said = replace(said, output_tokens_max=prompt.output_tokens_max)
-        limit, most = said.output_tokens_max, target.output_tokens_max
-        if limit is not None and most is not None and limit > most and said.dialect == "messages":
-            said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
+        said = within_limit(conversation_of(prompt), target)
         return request_writer.translate(
             said, model=target.model, provider=self._signer, known=self._signed.of, files=self._files
         )
