@@ -34,21 +34,21 @@ from farthing.dialects.messages.usage import TOKENS_MAX
 from farthing.dialects.written import Written
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
-from farthing.models.providers.anthropic import edits
+from farthing.models.providers.anthropic import betas, edits
 from farthing.models.providers.bedrock import claude
 from farthing.models.providers.bedrock.form import form_for, is_messages
 from farthing.models.providers.bedrock.own import OwnDecoder
 from farthing.models.providers.bedrock.sigv4 import Signer
 from farthing.models.providers.decoder import AnswerForm, TranslatingDecoder
-from farthing.models.providers.http import JSON, host_of
-from farthing.models.providers.translated import conversation_of
+from farthing.models.providers.http import JSON, host_of, key_lines
+from farthing.models.providers.translated import conversation_of, within_limit
 from farthing.models.providers.translating import TranslatingProvider
 from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import OF_MESSAGES, Passage
 from farthing.protocols import ALL_SAID, AwsCredentials, BatchApi, Capabilities, Transport, Unsaid
 from farthing.text.lenient_json import any_json, write_json
-from farthing.types import Json, Operation, Prompt, Target, replace
+from farthing.types import Json, Operation, Prompt, Sent, Target
 
 ERROR_TYPE = b"x-amzn-errortype"
 RUNTIME = "bedrock-runtime."
@@ -101,13 +101,13 @@ class BedrockProvider(TranslatingProvider):
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
-        bearer = config.api_key is not None and not config.signs and config.auth != "none"
+        auth = "aws" if config.signs else config.auth or "bearer"
         super().__init__(
             name,
             origin,
             config,
             path=path,
-            key_lines=[f"authorization: Bearer {config.api_key.value}"] if bearer and config.api_key else [],
+            key_lines=key_lines(config.api_key, auth),
             form=form_for(NOBODY),
             write=self._anew,
             passage=passage,
@@ -135,15 +135,14 @@ class BedrockProvider(TranslatingProvider):
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
             return Unsaid(operation=operation)
-        sent = self.as_sent(prompt) if is_claude(target.model) else None
-        if sent is None:
+        if not is_claude(target.model):
             return self._translations.unsaid(prompt, target)
-        found = claude.lacks(sent.body, link="image.source.url", file="image.source.file_id")
-        gave_way = edits.gave_way(prompt, sent, target.model)
-        gave_way += tuple(name for name in claude.UNREAD if sent.body.get(name) is not None)
-        if not found.names and not gave_way:
-            return ALL_SAID
-        return Unsaid(tuple(found.names), gave_way, found.reasons)
+        sent = self.as_sent(prompt)
+        if sent is None:
+            said = self._translations.unsaid(prompt, target)
+        else:
+            said = _unsaid_as_sent(prompt, sent, target.model)
+        return betas.with_left_here(said, prompt, self._betas)
 
     def encode(
         self,
@@ -158,11 +157,11 @@ class BedrockProvider(TranslatingProvider):
             body = write_json(self._translations.body(prompt, target))
             return self._head(target.model, call, body, request_id, passed), body
         call = "invoke-with-response-stream" if prompt.stream else "invoke"
-        sent, betas = self.as_sent(prompt), self._betas_of(prompt, passed)
+        sent, asked_betas = self.as_sent(prompt), self._betas_of(prompt, passed)
         if sent is None:
-            body = claude.encoded(self._translations.body(prompt, target), betas)
+            body = claude.encoded(self._translations.body(prompt, target), asked_betas)
         else:
-            body = claude.body_as_sent(prompt, sent, target.model, betas)
+            body = claude.body_as_sent(prompt, sent, target.model, asked_betas)
         head = self._head(target.model, call, body, request_id, passed)
         asks = prompt.body if sent is None else sent.body
         if not claude.IN_HEADERS.keys().isdisjoint(asks):
@@ -171,8 +170,7 @@ class BedrockProvider(TranslatingProvider):
 
     def _betas_of(self, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> list[str]:
         """The betas that a client of Messages asks for; those of others are not meant for it."""
-        of_messages = prompt.sent is not None and prompt.sent.dialect == "messages"
-        return claude.betas_of(passed, self._betas) if passed and of_messages else []
+        return betas.going_up(passed, self._betas) if passed and betas.of_messages(prompt) else []
 
     def _head(
         self, model: str, call: str, body: bytes, request_id: str, passed: tuple[tuple[str, str], ...] = ()
@@ -214,12 +212,7 @@ class BedrockProvider(TranslatingProvider):
         """A request that is not passed on as it was sent."""
         if is_claude(target.model):
             return claude.translate(prompt, target)
-        said = conversation_of(prompt)
-        if prompt.capped_by is not None:
-            said = replace(said, output_tokens_max=prompt.output_tokens_max)
-        limit, most = said.output_tokens_max, target.output_tokens_max
-        if limit is not None and most is not None and limit > most and said.dialect == "messages":
-            said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
+        said = within_limit(conversation_of(prompt), target)
         return request_writer.translate(said, model=target.model, provider=self.name, files=self._files)
 
     # -- what comes back -------------------------------------------------------------------------------
@@ -234,16 +227,20 @@ class BedrockProvider(TranslatingProvider):
                 f"converse-{token_hex(12)}",
                 model if isinstance(model, str) else "",
                 partial(own_name, body=prompt.body),
+                claude.tier_asked(prompt),
             )
         )
+
+    def ran(self, headers: Mapping[bytes, bytes], prompt: Prompt | None) -> str | None:
+        return claude.tier_ran(headers, prompt)
 
     def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
         return OwnDecoder(self.form, event_bytes_max, created=int(time()))
 
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> TranslatingDecoder:
+    def _decoder(self, event_bytes_max: int, prompt: Prompt | None) -> TranslatingDecoder:
         if self.is_own(prompt):
             return OwnDecoder(self.form_of(prompt), event_bytes_max, created=int(time()))
-        return super().decoder(event_bytes_max, prompt)
+        return super()._decoder(event_bytes_max, prompt)
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
         reply = super().whole(headers, body, prompt)
@@ -316,11 +313,11 @@ class BedrockProvider(TranslatingProvider):
         model = _PLACE.sub("", target.model)
         if not is_claude(model) or model.startswith("arn:"):
             return None
-        sent, betas = self.as_sent(prompt), self._betas_of(prompt, passed)
+        sent, asked_betas = self.as_sent(prompt), self._betas_of(prompt, passed)
         if sent is None:
-            asked = claude.encoded(self._translations.body(prompt, target), betas)
+            asked = claude.encoded(self._translations.body(prompt, target), asked_betas)
         else:
-            asked = claude.counted_as_sent(sent, target.model, betas)
+            asked = claude.counted_as_sent(sent, target.model, asked_betas)
         body = write_json({"input": {"invokeModel": {"body": b64encode(asked).decode()}}})
         return self._head(model, "count-tokens", body, request_id, passed), body
 
@@ -332,6 +329,16 @@ class BedrockProvider(TranslatingProvider):
 
     def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
         """None: its batches are not used."""
+
+
+def _unsaid_as_sent(prompt: Prompt, sent: Sent, model: str) -> Unsaid:
+    """As `BedrockProvider.unsaid`, of a request for Claude that goes up as its client sent it."""
+    found = claude.lacks(sent.body, link="image.source.url", file="image.source.file_id")
+    gave_way = edits.gave_way(prompt, sent, model)
+    gave_way += tuple(name for name in claude.UNREAD if sent.body.get(name) is not None)
+    if not found.names and not gave_way:
+        return ALL_SAID
+    return Unsaid(tuple(found.names), gave_way, found.reasons)
 
 
 def _control_of(origin: HttpOrigin) -> HttpOrigin:
