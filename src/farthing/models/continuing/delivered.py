@@ -3,8 +3,20 @@
 import re
 from collections.abc import Callable
 
+from farthing.dialects.chat.streams.event_reader import DONE
 from farthing.dialects.chat.streams.stream_reader import Reader
-from farthing.dialects.conversation import BlockStarted, Counted, Event, Ping, Started, Text, TextDelta
+from farthing.dialects.conversation import (
+    BlockStarted,
+    BlockStopped,
+    Counted,
+    Ended,
+    Event,
+    Ping,
+    Started,
+    Stopped,
+    Text,
+    TextDelta,
+)
 from farthing.dialects.events import BadStream
 from farthing.dialects.told import Told, size_of
 from farthing.protocols import Sink
@@ -77,7 +89,8 @@ class Watched:
 
     def text(self, dialect: Dialect) -> str | None:
         """All that the client of `dialect` has, if it is one text that has not ended; None: it has something
-        else, or more than may be gone on with."""
+        else, or more than may be gone on with. Nothing may be sent after that."""
+        self._held.append(DONE)  # of calls and refusals nothing is told before they are whole
         self._read()
         if not self.plain:
             return None
@@ -115,7 +128,7 @@ class Watched:
                 return True
             case BlockStarted(_, Text(text="", citations=())):
                 return True
-            case Started() | Ping() | Counted():
+            case Started() | Ping() | Counted() | BlockStopped() | Stopped() | Ended():
                 return True
             case _:
                 return False

@@ -17,6 +17,8 @@ from farthing.types import Json, Prefill, Prompt, Receipt, Request, Route, Targe
 LIMITS = ("max_tokens", "max_completion_tokens")
 REFUSED_S = 3_600.0  # a target that refused to go on is not asked to again for as long
 REFUSED_MAX = 1_000
+MORE_THAN_TEXT = frozenset({"audio", "modalities", "web_search_options"})
+"""Fields that ask for sounds, or for sources."""
 HALVES = ("\ud800", "\udfff")
 UNKNOWN_CHARACTER = "\ufffd"
 TURN_TOKENS = 8
@@ -129,6 +131,8 @@ def is_plain(said: Conversation) -> bool:
     """Whether plain text is asked for, without thinking before it."""
     choice, thinking = said.choice, said.thinking
     if said.format is not None or said.logprobs is not None or not said.turns:
+        return False
+    if not MORE_THAN_TEXT.isdisjoint(said.extras):
         return False
     if choice.mode in ("required", "named") or choice.must or said.turns[-1].role == "assistant":
         return False
