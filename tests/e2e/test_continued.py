@@ -3,13 +3,15 @@ configuration wants that: from targets and for clients of each dialect, with the
 
 import dataclasses
 import itertools
+import json
+from collections import Counter
 from typing import Any, Final
 
 import pytest
 from tests.conftest import StartGateway
 from tests.contract.test_provider import began, numbered, response, said, text_events, text_part
 from tests.e2e.cases import CLIENT_KEY, PROVIDER_KEY, Door, given
-from tests.e2e.gateway import Reply, Running
+from tests.e2e.gateway import Reply, Running, until
 from tests.e2e.messages_said import (
     asked,
     chatted,
@@ -23,7 +25,7 @@ from tests.e2e.messages_said import (
 from tests.e2e.official import completion_of, message_of
 from tests.e2e.responses_grammar import responses_faults
 from tests.e2e.streams import chat_faults, frames, messages_faults
-from tests.faults.exact import ROLE, Exact, say, streamed
+from tests.faults.exact import ROLE, Exact, chunk, say, streamed, whole
 from tests.faults.provider import FaultProvider
 from tests.faults.truth import Call
 
@@ -31,8 +33,15 @@ from farthing.types import Receipt
 
 Json = dict[str, Any]
 DOORS: Final[list[Door]] = ["chat", "messages", "responses"]
-FIRST: Final[dict[Door, str]] = {"chat": "first", "messages": "claude-first", "responses": "gpt-first"}
-SECOND: Final[dict[Door, str]] = {"chat": "second", "messages": "claude-haiku-4-5"}
+THEN: Final[list[Door]] = ["chat", "messages"]
+PLACES: Final = {
+    "chat": "plain/first",
+    "messages": "messages/claude-first",
+    "responses": "responses/gpt-first",
+}
+PLACES_THEN: Final = {"chat": "chat/second", "messages": "messages/claude-haiku-4-5"}
+PAIRS: Final = 16
+"""Of targets for each pair of dialects: a test has its own, since what fails often is left out."""
 BEGUN: Final = "The quick brown fox jumps "
 REST: Final = "over the lazy dog."
 USED: Final = {"prompt_tokens": 50, "completion_tokens": 6, "total_tokens": 56}
@@ -53,15 +62,12 @@ GOES_ON: Final[dict[Door, Exact]] = {
 }
 SETTINGS: Final = """
 [call]
-breaker_open_s = 0.01
-adaptive = false
 retry_share_max = 1.0
 continue_broken_streams = true
+continuations_max = 2
 [[keys]]
 tenant = "ways"
 key = "${CLIENT_KEY}"
-[endpoints.never]
-continue_broken_streams = false
 """
 
 
@@ -84,12 +90,14 @@ api_key = "${{PROVIDER_KEY}}"
 kind = "anthropic"
 base_url = "{bare}"
 api_key = "${{PROVIDER_KEY}}"
+[tiers.refusing]
+targets = ["plain/before", "chat/refuses"]
 [tiers.alone]
-targets = ["plain/first", "messages/claude-opus-4-6"]
+targets = ["plain/alone", "messages/claude-opus-4-6"]
 """
-    for first, then in itertools.product(FIRST, SECOND):
-        config += f"""[tiers.{first}-{then}]
-targets = ["{"plain" if first == "chat" else first}/{FIRST[first]}", "{then}/{SECOND[then]}"]
+    for first, then, number in itertools.product(DOORS, THEN, range(PAIRS)):
+        config += f"""[tiers.{first}-{then}-{number}]
+targets = ["{PLACES[first]}-{then}-{number}", "{PLACES_THEN[then]}-{first}-{number}"]
 """
     return start_gateway(config + SETTINGS, PROVIDER_KEY=PROVIDER_KEY, CLIENT_KEY=CLIENT_KEY)
 
@@ -102,6 +110,25 @@ class Seen:
 
 
 _numbers = itertools.count()
+_pairs: Counter[tuple[Door, Door]] = Counter()
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A tier of two targets that no other test has, and what they answer."""
+
+    model: str
+    second: str
+
+
+def pair(upstream: FaultProvider, first: Door, then: Door, says: Exact, *goes_on: Exact) -> Pair:
+    number = _pairs[first, then]
+    _pairs[first, then] += 1
+    second = f"{PLACES_THEN[then]}-{first}-{number}"
+    upstream.exactly(f"{PLACES[first]}-{then}-{number}".partition("/")[2], says)
+    if goes_on:
+        upstream.exactly(second.partition("/")[2], *goes_on)
+    return Pair(f"{first}-{then}-{number}", second)
 
 
 def ask(gateway: Running, upstream: FaultProvider, door: Door, model: str, **fields: Any) -> Seen:
@@ -142,24 +169,23 @@ def comment(reply: Reply) -> bytes:
     return found[0]
 
 
-WAYS = list(itertools.product(DOORS, FIRST, SECOND))
+WAYS = list(itertools.product(DOORS, DOORS, THEN))
 
 
 @pytest.mark.parametrize(("door", "first", "then"), WAYS)
 def test_a_broken_stream_goes_on(
     gateway: Running, upstream: FaultProvider, door: Door, first: Door, then: Door
 ) -> None:
-    upstream.exactly(FIRST[first], BREAKS[first])
-    upstream.exactly(SECOND[then], GOES_ON[then])
-    seen = ask(gateway, upstream, door, f"{first}-{then}")
+    two = pair(upstream, first, then, BREAKS[first], GOES_ON[then])
+    seen = ask(gateway, upstream, door, two.model)
     assert text_of(door, seen.reply) == BEGUN + REST
-    assert f"continued by {then}/{SECOND[then]}".encode() in comment(seen.reply)
+    assert f"continued by {two.second}".encode() in comment(seen.reply)
     receipt = seen.receipt
     assert (receipt.status, receipt.error, receipt.stop_reason) == (200, None, "stop")
     broke, went_on = receipt.attempts
     assert (broke.error, broke.continues) == ("stream_broken", False)
     assert (went_on.error, went_on.continues) == (None, True)
-    assert went_on.target == f"{then}/{SECOND[then]}"
+    assert went_on.target == two.second
     assert receipt.target == broke.target  # as the headers say, which are long gone
     assert broke.usage is not None and went_on.usage is not None and receipt.usage is not None
     assert receipt.usage.input_tokens == broke.usage.input_tokens
@@ -171,3 +197,138 @@ def test_a_broken_stream_goes_on(
     else:
         shown = [{"type": "text", "text": BEGUN.rstrip()}]
         assert asked_on["messages"][-1] == {"role": "assistant", "content": shown}
+
+
+def cut_short(*pieces: str) -> Exact:
+    return streamed(ROLE, *say(*pieces), end="cut")
+
+
+def broken(reply: Reply) -> Any:
+    """The error that ends a stream of chat completions."""
+    return reply.events[-1]["error"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(streamed(ROLE, *say("so "), {"error": {"message": "no", "code": 400}}), id="refused"),
+        pytest.param(cut_short(" \n"), id="no words"),
+    ],
+)
+def test_what_cannot_go_on_ends_broken(gateway: Running, upstream: FaultProvider, first: Exact) -> None:
+    seen = ask(gateway, upstream, "chat", pair(upstream, "chat", "chat", first).model)
+    ends_broken(seen)
+
+
+def test_where_nobody_is_known_to_go_on_it_ends_broken(gateway: Running, upstream: FaultProvider) -> None:
+    upstream.exactly("alone", BREAKS["chat"])
+    ends_broken(ask(gateway, upstream, "chat", "alone"))
+
+
+def ends_broken(seen: Seen) -> None:
+    assert broken(seen.reply)
+    assert b"continued by" not in seen.reply.body
+    assert [attempt.continues for attempt in seen.receipt.attempts] == [False]
+    assert len(seen.calls) == 1
+    assert seen.receipt.error == "stream_broken"
+
+
+def test_an_answer_that_ended_has_not_broken(gateway: Running, upstream: FaultProvider) -> None:
+    ended = streamed(ROLE, *say("so "), chunk(finish="length"), end="cut")
+    seen = ask(gateway, upstream, "chat", pair(upstream, "chat", "chat", ended).model)
+    assert completion_of(seen.reply.body)["choices"][0]["finish_reason"] == "length"
+    assert len(seen.calls) == 1
+
+
+def test_it_may_go_on_more_than_once_and_is_cached_by_nobody(
+    gateway: Running, upstream: FaultProvider
+) -> None:
+    goes_on = (cut_short("over ", "the "), chunks({"content": "lazy dog."}, usage=USED))
+    two = pair(upstream, "chat", "chat", BREAKS["chat"], *goes_on)
+    body = {"model": two.model, "stream": True, "temperature": 0, **chatted("the same question twice")}
+    for _ in range(2):
+        upstream.exactly(two.second.partition("/")[2], *goes_on)
+        reply = gateway.post("/v1/chat/completions", body, given("chat"))
+        assert reply.said == BEGUN + REST
+        receipt = gateway.receipt_of(reply)
+        assert receipt.cache == "miss"
+        assert [attempt.error for attempt in receipt.attempts] == ["stream_broken", "stream_broken", None]
+        assert upstream.calls[-1].json["messages"][-1]["content"] == BEGUN + "over the "
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_continuation_that_breaks_off_ends_the_stream(
+    gateway: Running, upstream: FaultProvider, door: Door
+) -> None:
+    two = pair(upstream, door, "chat", BREAKS[door], cut_short("over "))
+    seen = ask(gateway, upstream, door, two.model)
+    assert b"over" in seen.reply.body
+    if door == "chat":
+        assert seen.reply.said == BEGUN + "over over "  # the last call began anew
+        assert broken(seen.reply)["code"] == "stream_broken"
+    elif door == "messages":
+        assert frames(seen.reply.body)[-1].data["type"] == "error"
+    else:
+        assert responses_faults(frames(seen.reply.body)) == []
+        assert frames(seen.reply.body)[-1].data["type"] == "response.failed"
+    assert [one.continues for one in seen.receipt.attempts] == [False, True, True]
+    assert seen.receipt.error == "stream_broken"
+
+
+def test_one_that_refuses_to_go_on_is_not_asked_again(gateway: Running, upstream: FaultProvider) -> None:
+    upstream.exactly("before", BREAKS["chat"])
+    words = "This model does not support assistant message prefill."
+    upstream.exactly("refuses", whole({"error": {"message": words, "type": "invalid_request_error"}}, 400))
+    for calls in (2, 1):
+        seen = ask(gateway, upstream, "chat", "refusing")
+        assert broken(seen.reply)["code"] == "stream_broken"
+        assert len(seen.calls) == calls
+
+
+def test_the_limit_of_output_holds_for_both_parts(gateway: Running, upstream: FaultProvider) -> None:
+    two = pair(
+        upstream, "chat", "chat", BREAKS["chat"], chunks({"content": "over"}, finish="length", usage=USED)
+    )
+    seen = ask(gateway, upstream, "chat", two.model, max_tokens=20)
+    told = seen.receipt.attempts[0].usage
+    assert told is not None
+    assert seen.calls[-1].json["max_tokens"] == 20 - told.output_tokens
+    assert seen.reply.events[-3]["choices"][0]["finish_reason"] == "length"
+    usage = seen.reply.events[-2]
+    assert usage["farthing"]["continued_by"] == two.second
+    assert usage["usage"]["completion_tokens"] == told.output_tokens + USED["completion_tokens"]
+
+
+def test_the_last_words_are_not_told_twice(gateway: Running, upstream: FaultProvider) -> None:
+    begun = "Among all the animals of the wood the quick brown fox "
+    again = chunks({"content": begun[-40:-20]}, {"content": begun[-20:] + "jumps."})
+    seen = ask(gateway, upstream, "chat", pair(upstream, "chat", "chat", cut_short(begun), again).model)
+    assert seen.reply.said == begun + "jumps."
+
+
+def test_a_client_of_completions_gets_the_rest_too(gateway: Running, upstream: FaultProvider) -> None:
+    two = pair(upstream, "chat", "chat", BREAKS["chat"], GOES_ON["chat"])
+    body = {"model": two.model, "stream": True, "prompt": "a prompt of before chat"}
+    reply = gateway.post("/v1/completions", body, given("chat"))
+    texts = [one["choices"][0]["text"] for one in reply.events if one != "[DONE]" and one["choices"]]
+    assert "".join(texts) == BEGUN + REST
+    assert reply.events[-1] == "[DONE]"
+
+
+def test_the_call_that_goes_on_is_closed_when_the_client_leaves(
+    gateway: Running, upstream: FaultProvider
+) -> None:
+    two = pair(upstream, "chat", "chat", BREAKS["chat"], streamed(ROLE, *say("over "), end="hold"))
+    before, receipts = len(upstream.calls), len(gateway.receipts())
+    body = json.dumps({"model": two.model, "stream": True, **chatted("a client that leaves")}).encode()
+    client = gateway.dial()
+    client.sendall(gateway.wire("/v1/chat/completions", body, f"authorization: Bearer {CLIENT_KEY}"))
+    read = b""
+    while b"over " not in read:
+        read += client.recv(65_536)
+    client.close()
+    until(lambda: upstream.calls[before + 1 :][-1].aborted)
+    receipt = gateway.next_receipt(receipts)
+    assert (receipt.status, receipt.error) == (499, "client_gone")
+    assert [attempt.continues for attempt in receipt.attempts] == [False, True]
+    assert all(attempt.usage is not None for attempt in receipt.attempts)

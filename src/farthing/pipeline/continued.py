@@ -103,9 +103,9 @@ class _GoingOn:
         text = self._terms.begun(self._watched, _stream_of(first), call.request, call.prompt)
         broke = first
         for _ in range(self._terms.times_max):
-            if text is None or not broke.health.may_retry():
+            if text is None:
                 break
-            found = await self._asked(broke.target, text)
+            found = await self._asked(broke, text)
             if found is None:
                 break
             broke, blank, prompt = found
@@ -124,16 +124,21 @@ class _GoingOn:
             return None
         raise broken
 
-    async def _asked(self, broke: Target, text: str) -> tuple[CallResult, str, Prompt] | None:
+    async def _asked(self, broke: CallResult, text: str) -> tuple[CallResult, str, Prompt] | None:
         """The first call that goes on with `text`, the white space at its end that it was not shown, and what
-        it was asked. None: there is none."""
+        it was asked. None: there is none. Takes one retry from the budget of the target that `broke`."""
         call, terms = self._call, self._terms
         receipt, tenant = call.receipt, call.request.tenant.name
         tokens = 0 if self._usage is None else self._usage.output_tokens
-        for target in terms.asked(self._route, broke, receipt, tenant):
+        paid = False
+        for target in terms.asked(self._route, broke.target, receipt, tenant):
             made = terms.prompt(call.prompt, target, text, tokens)
             if made is None:
                 continue
+            left_s = call.hold.left_s
+            paid = paid or ((left_s is None or left_s > 0) and broke.health.may_retry())
+            if not paid:
+                break
             prompt, blank = made
             going_on: CallRequest = replace(
                 call, prompt=prompt, keep_bytes_max=0, otherwise="escalated", signs=None

@@ -24,7 +24,7 @@ from farthing.types import Answer, Dialect
 
 READ_AFTER_BYTES = 32_768
 """So much is held before it is read: what is never gone on with is read in large pieces, or not at all."""
-TEXT_CHARS_MAX = 200_000  # a longer answer is not gone on with
+TEXT_CHARS_MAX = 100_000  # a longer answer is not gone on with
 
 _BEGINS_AND_ENDS: dict[str, tuple[bytes, bytes]] = {
     "messages": (b'"content_block_start"', b'"content_block_stop"'),
@@ -106,6 +106,7 @@ class Watched:
 
     def _read(self) -> None:
         held, self._held, self._bytes = self._held, [], 0
+        told = len(self.pieces)
         try:
             for block in held:
                 if isinstance(block, Told):
@@ -116,7 +117,11 @@ class Watched:
             self.plain = False
         if self._chars > TEXT_CHARS_MAX:
             self.plain = False
-        if not self.plain:
+        if self.plain:
+            self.pieces[told:] = [
+                "".join(self.pieces[told:])
+            ]  # of a token each they are larger than the text
+        else:
             self.pieces.clear()
 
     def _takes(self, event: Event) -> bool:
