@@ -90,6 +90,16 @@ api_key = "${{PROVIDER_KEY}}"
 kind = "anthropic"
 base_url = "{bare}"
 api_key = "${{PROVIDER_KEY}}"
+[tiers.priced]
+targets = ["plain/cheap", "chat/dear"]
+[[prices]]
+target = "plain/cheap"
+input = 1
+output = 2
+[[prices]]
+target = "chat/dear"
+input = 10
+output = 20
 [tiers.refusing]
 targets = ["plain/before", "chat/refuses"]
 [tiers.alone]
@@ -297,6 +307,18 @@ def test_the_limit_of_output_holds_for_both_parts(gateway: Running, upstream: Fa
     usage = seen.reply.events[-2]
     assert usage["farthing"]["continued_by"] == two.second
     assert usage["usage"]["completion_tokens"] == told.output_tokens + USED["completion_tokens"]
+
+
+def test_each_part_is_booked_at_its_own_price(gateway: Running, upstream: FaultProvider) -> None:
+    upstream.exactly("cheap", BREAKS["chat"])
+    upstream.exactly("dear", GOES_ON["chat"])
+    receipt = ask(gateway, upstream, "chat", "priced").receipt
+    broke, went_on = receipt.attempts
+    assert broke.usage is not None
+    assert broke.usage.estimated
+    assert broke.cost_nusd == 1_000 * broke.usage.input_tokens + 2_000 * broke.usage.output_tokens
+    assert went_on.cost_nusd == 10_000 * USED["prompt_tokens"] + 20_000 * USED["completion_tokens"]
+    assert receipt.cost_nusd == broke.cost_nusd + went_on.cost_nusd
 
 
 def test_the_last_words_are_not_told_twice(gateway: Running, upstream: FaultProvider) -> None:
