@@ -4,7 +4,9 @@ configuration wants that: from targets and for clients of each dialect, with the
 import dataclasses
 import itertools
 import json
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import pytest
@@ -354,3 +356,27 @@ def test_the_call_that_goes_on_is_closed_when_the_client_leaves(
     assert (receipt.status, receipt.error) == (499, "client_gone")
     assert [attempt.continues for attempt in receipt.attempts] == [False, True]
     assert all(attempt.usage is not None for attempt in receipt.attempts)
+
+
+def test_who_shares_the_first_call_gets_its_broken_end(gateway: Running, upstream: FaultProvider) -> None:
+    joined = threading.Event()
+    two = pair(upstream, "chat", "chat", BREAKS["chat"].held_at(3, joined), GOES_ON["chat"])
+    body = {"model": two.model, "stream": True, "temperature": 0, **chatted("asked by two at once")}
+    before = len(upstream.calls)
+    with ThreadPoolExecutor(1) as pool, gateway.dial() as client:
+        leads = pool.submit(gateway.post, "/v1/chat/completions", body, given("chat"))
+        until(lambda: len(upstream.calls) > before)
+        raw = json.dumps(body).encode()
+        client.sendall(gateway.wire("/v1/chat/completions", raw, f"authorization: Bearer {CLIENT_KEY}"))
+        read = b""
+        while b"quick" not in read:
+            read += client.recv(65_536)
+        joined.set()
+        leader = leads.result()
+        while b"stream_broken" not in read:
+            read += client.recv(65_536)
+    assert leader.said == BEGUN + REST
+    assert leader.events[-1] == "[DONE]"
+    assert b"jumps" in read
+    assert b"over" not in read
+    assert len(upstream.calls) == before + 2

@@ -77,7 +77,7 @@ def closing_continued(request: Request, first: bytes | None, stream: Stream, rec
     """As `closing`, of a stream that goes on with another, whose first chunk is `first`: the usage is that of
     both as one answer."""
     parts: list[bytes] = []
-    if stream.cut is not None:
+    if stream.cut is not None and not stream.reader.finished:
         reason = f"limit:{stream.cut}"
         parts.append(completion.closing_chunk(first, request_id=request.id, reason=reason))
     if request.include_usage and receipt.usage is not None:

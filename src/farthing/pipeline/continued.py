@@ -177,7 +177,7 @@ class _GoingOn:
         try:
             await stream.relay(spliced)
             if not spliced.wrong:
-                spliced.finish(whole=stream.cut is None)
+                spliced.finish(whole=stream.cut is None or bool(stream.reader.finished))
             if spliced.wrong:
                 raise StreamBroken(f"the continuation cannot be read: {spliced.wrong}")
             if stream.cut is None:
@@ -223,7 +223,7 @@ def with_more(first: Usage | None, more: Usage | None) -> Usage | None:
         reasoning_tokens=first.reasoning_tokens + more.reasoning_tokens,
         estimated=first.estimated or more.estimated,
         told_nusd=None,
-        passes=(),
+        passes=None,
     )
     return added
 

@@ -7,6 +7,7 @@ without probabilities. What has ended, also by a refusal or its limit, has not b
 from collections.abc import Callable, Mapping, Sequence
 
 from farthing.dialects.conversation import Conversation
+from farthing.errors import InvalidRequest, forget_frames
 from farthing.models.continuing.delivered import Watched
 from farthing.models.continuing.forms import FormOf
 from farthing.models.hedging.terms import may_be_asked_twice
@@ -63,7 +64,11 @@ class Continuing:
         text = watched.text("chat" if request.sent is None else request.sent.dialect)
         if text is None:
             return None
-        said = conversation_of(prompt)
+        try:
+            said = conversation_of(prompt)
+        except InvalidRequest as error:  # a provider of its own dialect may know what we do not
+            forget_frames(error)
+            return None
         return text if is_plain(said) and may_go_on(text, said.stop) else None
 
     def _goes_on(self, target: Target, tenant: str) -> bool:
