@@ -526,9 +526,9 @@ class CacheMarks(Struct, frozen=True, kw_only=True):
     """What their writes cost more than plain input, if nothing reads them."""
 
 
-PrefillForm = Literal["last", "prefix", "continue_final_message"]
-"""How a target is shown what it is to go on with: a last message of the assistant, that and `prefix`, or that
-and vLLM's fields for it."""
+PrefillForm = Literal["last", "prefix", "prefix_repeated", "continue_final_message"]
+"""How a target is shown what it is to go on with: a last message of the assistant, that and `prefix` (which
+it may repeat before it goes on), or that and vLLM's fields for it."""
 
 
 class Prefill(Struct, frozen=True):

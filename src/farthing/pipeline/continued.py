@@ -109,7 +109,7 @@ class _GoingOn:
             if found is None:
                 break
             broke, blank, prompt = found
-            spliced = self._spliced(broke.target, text, blank)
+            spliced = self._spliced(broke.target, text, blank, prompt)
             try:
                 return await self._relayed(broke, prompt, spliced)
             except StreamBroken as error:
@@ -198,14 +198,15 @@ class _GoingOn:
         """The first chunk of the answer that broke off."""
         return _stream_of(self._first).reader.first_payload
 
-    def _spliced(self, target: Target, text: str, blank: str) -> Spliced:
+    def _spliced(self, target: Target, text: str, blank: str, prompt: Prompt) -> Spliced:
         watched, body = self._watched, self._call.prompt.body
+        form = "" if prompt.prefill is None else prompt.prefill.form
         mark = f": farthing: continued by {target.name} after {len(text)} characters\n\n"
         return Spliced(
             self._sink,
             first_of(self._payload),
             text,
-            Seam(text, blank),
+            Seam(text, blank, echoes=form == "prefix_repeated"),
             mark=mark.encode(),
             own=watched.own and not self._resumed,
             item=watched.item,

@@ -26,7 +26,7 @@ FormOf = Callable[[Target], PrefillForm | None]
 """The form in which a target is shown what is to be gone on with; None: it does not go on."""
 
 _HOSTS: Mapping[str, tuple[str, PrefillForm]] = {
-    "api.mistral.ai": ("", "prefix"),
+    "api.mistral.ai": ("", "prefix_repeated"),
     "api.deepseek.com": ("/beta", "prefix"),
 }
 """By host: what the path of its base URL must end in, and the form."""

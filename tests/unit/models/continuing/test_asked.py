@@ -46,6 +46,7 @@ def sent(config: AnyProviderConfig, model: str, form: PrefillForm, dialect: Dial
     [
         ("last", {**TURN, "content": "It was"}, {}),
         ("prefix", {**TURN, "prefix": True}, {}),
+        ("prefix_repeated", {**TURN, "prefix": True}, {}),
         ("continue_final_message", TURN, {"continue_final_message": True, "add_generation_prompt": False}),
     ],
 )

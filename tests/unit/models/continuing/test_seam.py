@@ -80,3 +80,29 @@ def test_white_space_that_was_not_shown_is_not_sent_twice(blank: str, rest: str,
     assert through(Seam(BEGUN + blank, blank), [rest]) == told
     assert through(Seam(BEGUN + blank, blank), list(rest)) == told
     assert through(Seam(BEGUN + blank, blank), [LAST, *rest]) == told
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(min_size=1, max_size=60), st.sampled_from(["", " ", "\n\n"]), TEXTS, SIZES)
+def test_who_repeats_the_whole_beginning_is_not_told_twice(
+    begun: str, blank: str, rest: str, sizes: list[int]
+) -> None:
+    if not begun.strip():
+        return
+    said = begun + blank
+    after = "x" + rest
+    for echo in (said, said.rstrip()):
+        assert through(Seam(said, echoes=True), cut(echo + after, sizes)) == after
+    assert through(Seam(said, echoes=True), cut("!" + begun, sizes)) == "!" + begun or begun[0] == "!"
+
+
+def test_a_long_beginning_that_is_repeated_whole_is_dropped_in_linear_time() -> None:
+    begun = "".join(f"sentence {number}. " for number in range(5_000))
+    words = [f"{word} " for word in begun.split(" ")[:-1]]
+    for echoes in (True, False):
+        assert through(Seam(begun, echoes=echoes), [*words, "And on."]) == "And on."
+    assert through(Seam(begun, echoes=True), [*words[:-1], "other"]) == "".join(words[:-1]) + "other"
+
+
+def test_who_does_not_repeat_the_beginning_may_begin_with_white_space() -> None:
+    assert through(Seam("It was\n", echoes=True), ["\nlate"]) == "\nlate"

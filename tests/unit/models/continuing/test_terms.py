@@ -190,7 +190,7 @@ CHAT = OpenAIProviderConfig(base_url="http://x/v1")
         ("own", "llm.corp", "/v1", CHAT, "llama", NOTHING_SAID, None),
         ("own", "llm.corp", "/v1", replace(CHAT, prefill="prefix"), "llama", NOTHING_SAID, "prefix"),
         ("own", "llm.corp", "/v1", replace(CHAT, prefill="last"), "claude-opus-5", NOTHING_SAID, None),
-        ("mistral", "api.mistral.ai", "/v1", CHAT, "mistral-large", NOTHING_SAID, "prefix"),
+        ("mistral", "api.mistral.ai", "/v1", CHAT, "mistral-large", NOTHING_SAID, "prefix_repeated"),
         ("mistral", "api.mistral.ai", "/v1", CHAT, "mistral-large", CANNOT, None),
         ("mistral", "api.mistral.ai", "/v1", replace(CHAT, prefill="off"), "m", NOTHING_SAID, None),
         ("deepseek", "api.deepseek.com", "/beta", CHAT, "deepseek-chat", NOTHING_SAID, "prefix"),

@@ -378,7 +378,7 @@ class OpenAIProvider(HttpProvider):
 def _go_on(body: Json, prefill: Prefill) -> None:
     """Have the answer to `body` go on with a beginning, in the form that the host knows."""
     message: Json = {"role": "assistant", "content": prefill.text}
-    if prefill.form == "prefix":
+    if prefill.form in ("prefix", "prefix_repeated"):
         message["prefix"] = True
     elif prefill.form == "continue_final_message":
         body |= {"continue_final_message": True, "add_generation_prompt": False}
