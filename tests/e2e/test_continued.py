@@ -92,6 +92,12 @@ api_key = "${{PROVIDER_KEY}}"
 kind = "anthropic"
 base_url = "{bare}"
 api_key = "${{PROVIDER_KEY}}"
+[providers.stalls]
+base_url = "{upstream.base_url}"
+api_key = "${{PROVIDER_KEY}}"
+idle_s = 0.2
+[tiers.stalling]
+targets = ["stalls/silent", "chat/awake"]
 [tiers.priced]
 targets = ["plain/cheap", "chat/dear"]
 [[prices]]
@@ -309,6 +315,14 @@ def test_the_limit_of_output_holds_for_both_parts(gateway: Running, upstream: Fa
     usage = seen.reply.events[-2]
     assert usage["farthing"]["continued_by"] == two.second
     assert usage["usage"]["completion_tokens"] == told.output_tokens + USED["completion_tokens"]
+
+
+def test_a_stream_that_falls_silent_goes_on(gateway: Running, upstream: FaultProvider) -> None:
+    upstream.exactly("silent", streamed(ROLE, *say(BEGUN), end="hold"))
+    upstream.exactly("awake", GOES_ON["chat"])
+    seen = ask(gateway, upstream, "chat", "stalling")
+    assert text_of("chat", seen.reply) == BEGUN + REST
+    until(lambda: seen.calls[0].aborted)
 
 
 def test_each_part_is_booked_at_its_own_price(gateway: Running, upstream: FaultProvider) -> None:

@@ -63,9 +63,10 @@ def test_the_other_dialects_have_a_last_turn_of_the_model(dialect: Dialect) -> N
     text = [{"text": "It was"}]
     claude = sent(AnthropicProviderConfig(api_key=KEY), "claude-haiku-4-5", "last", dialect)
     assert claude["messages"][-1] == {"role": "assistant", "content": [{"type": "text", **text[0]}]}
+    at_bedrock = BedrockProviderConfig(region="eu-west-1", api_key=KEY)
+    bedrock = sent(at_bedrock, "us.anthropic.claude-haiku-4-5-20251001-v1:0", "last", dialect)
+    assert bedrock["messages"][-1] == claude["messages"][-1]
     gemini = sent(GeminiProviderConfig(api_key=KEY), "gemini-2.0-flash", "last", dialect)
     assert gemini["contents"][-1] == {"role": "model", "parts": text}
-    nova = sent(
-        BedrockProviderConfig(region="eu-west-1", api_key=KEY), "amazon.nova-lite-v1:0", "last", dialect
-    )
+    nova = sent(at_bedrock, "amazon.nova-lite-v1:0", "last", dialect)
     assert nova["messages"][-1] == {"role": "assistant", "content": text}
