@@ -60,6 +60,8 @@ async def relay_on(
             raise
         forget_frames(error)
         broken = error
+    if flight is not None:
+        flight.land(None)  # what follows is for this client alone, and ends when it leaves
     going_on = _GoingOn(call, route, result, watched, sink, steps, terms)
     reply = await going_on.to_the_end(broken)
     if reply is None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from tests.asking import asked
 
+from farthing.brain.route.expression import Expression
 from farthing.config import (
     AnthropicProviderConfig,
     AnyProviderConfig,
@@ -14,6 +15,7 @@ from farthing.config import (
     PluginProviderConfig,
     ResponsesProviderConfig,
     Secret,
+    loads,
 )
 from farthing.models.continuing.forms import form_at
 from farthing.models.continuing.terms import REFUSED_S, Continuing, is_plain, may_go_on
@@ -30,6 +32,7 @@ from farthing.types import (
     Target,
     replace,
 )
+from farthing.wiring.build import build_continuing
 
 KEY = Secret("K", "k")
 USER = {"role": "user", "content": "say"}
@@ -225,3 +228,17 @@ def test_who_goes_on_is_known(
 ) -> None:
     asked_of = Target(name=f"{name}/{model}", provider=name, model=model, features=features)
     assert form_at(name, host, path, config)(asked_of) == form
+
+
+@pytest.mark.parametrize(
+    ("file", "on"),
+    [
+        ("", False),
+        ("[call]\ncontinue_broken_streams = true", True),
+        ("[endpoints.chat]\ncontinue_broken_streams = true", True),
+        ("[endpoints.chat]\ncontinue_broken_streams = false", False),
+    ],
+)
+def test_it_is_off_unless_the_file_wants_it(file: str, on: bool) -> None:
+    read = loads(file, {}, condition=Expression, secrets=False)
+    assert (build_continuing(read) is not None) is on
