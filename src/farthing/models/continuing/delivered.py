@@ -32,6 +32,8 @@ _BEGINS_AND_ENDS: dict[str, tuple[bytes, bytes]] = {
 }
 """In a provider's own events: what begins a block and what ends a text. Within a text these have no such
 quotes."""
+_SOURCES = (b'"citations_delta"', b'"response.output_text.annotation.added"')
+"""What tells a source in them, of which chunks say nothing before its text ends."""
 _ITEM = re.compile(rb'"item_id":\s*"([^"\\]+)"')
 
 
@@ -143,6 +145,8 @@ class Watched:
         for begins, ends in _BEGINS_AND_ENDS.values():
             self._begins += events.count(begins)
             self._ends += events.count(ends)
+        if any([source in events for source in _SOURCES]):
+            self.plain = False
         found = _ITEM.findall(events)
         if found:
             self.item = found[-1].decode("utf-8", "replace")

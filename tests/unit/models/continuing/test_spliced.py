@@ -163,7 +163,9 @@ def test_own_events_go_on_only_within_their_one_block() -> None:
     start = b'data: {"type":"content_block_start","index":0}\n\n'
     stop = b'data: {"type":"content_block_stop","index":0}\n\n'
     chunks = event({"content": 'says "content_block_stop"'})
-    for own, open_ in ((start, True), (start + stop, False), (start + start, False), (b"", False)):
+    cited = b'data: {"type":"content_block_delta","delta":{"type":"citations_delta"}}\n\n'
+    ways = (start, True), (start + stop, False), (start + start, False), (start + cited, False), (b"", False)
+    for own, open_ in ways:
         watched = Watched(Client())
         watched.send(told(chunks, own))
         assert (watched.text("messages") is not None) is open_
