@@ -572,6 +572,8 @@ class StreamBroken(FarthingError):
         """As of a `ProviderError`."""
         self.own: bytes | None = None
         """The event that ended it, as the provider wrote it, as `ProviderError.own`."""
+        self.refused = False
+        """The provider ended it for what was asked or said: it would be ended again."""
 
     def worded(self, cleaned: Callable[[str], str]) -> str:
         return f"{self}: {cleaned(self.words)}" if self.words else str(self)

@@ -528,6 +528,18 @@ class CacheMarks(Struct, frozen=True, kw_only=True):
     """What their writes cost more than plain input, if nothing reads them."""
 
 
+PrefillForm = Literal["last", "prefix", "prefix_repeated", "continue_final_message"]
+"""How a target is shown what it is to go on with: a last message of the assistant, that and `prefix` (which
+it may repeat before it goes on), or that and vLLM's fields for it."""
+
+
+class Prefill(Struct, frozen=True):
+    """The beginning of an answer, which the model is to go on with."""
+
+    text: str
+    form: PrefillForm
+
+
 class Prompt(Struct, frozen=True, kw_only=True):
     """What is sent upstream: the request after retrieval and composition, not yet for one target."""
 
@@ -553,6 +565,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
     """What we mark for the provider's prompt cache, where the client marked nothing; None: nothing."""
     cache_key: str = ""
     """By which the provider finds its prompt cache, where the client named none; empty: it is told none."""
+    prefill: Prefill | None = None
+    """What the answer is to go on with, behind all of `body`; None: nothing."""
 
 
 # -- what comes back --------------------------------------------------------------------------------
@@ -842,6 +856,8 @@ class Attempt(Struct, kw_only=True, array_like=True):
     network_ms: float | None = None
     """What the call took beside that, until the same point: the network, and servers that the provider does
     not count. None: unknown."""
+    continues: bool = False
+    """It was asked to go on with the answer that broke off before it."""
 
 
 class Receipt(Struct, kw_only=True, array_like=True):

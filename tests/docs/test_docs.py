@@ -384,6 +384,7 @@ def exposition() -> str:
     receipt.attempts.append(attempt)
     hedge = Attempt(target="a/b", tier="cheap", started_ms=0.0, error="hedge_lost", lane="key 2", hedge=True)
     receipt.attempts.append(hedge)
+    receipt.attempts.append(Attempt(target="a/b", tier="cheap", started_ms=0.0, continues=True))
     receipt.skipped["classify"] = "ValueError"
     receipt.ttft_ms = 1.0
     metrics.observe(receipt)

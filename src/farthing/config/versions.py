@@ -23,8 +23,8 @@ def policy_version(config: Config) -> str:
 
 def answers_version(config: Config) -> str:
     """Like `policy_version`, for what can change an answer: a port, a log level, a key, the terms of the
-    semantic cache, evaluation, what is stored for clients, the use of batches, further keys and replicas, and
-    hedging never empty a cache."""
+    semantic cache, evaluation, what is stored for clients, the use of batches, further keys and replicas,
+    hedging, and what goes on after a break never empty a cache."""
     endpoints = {
         name: msgspec.structs.replace(
             endpoint,
@@ -35,6 +35,7 @@ def answers_version(config: Config) -> str:
             tiers=None,
             hedge=None,
             hedge_after_ms=None,
+            continue_broken_streams=None,
         )
         for name, endpoint in config.endpoints.items()
     }
@@ -59,13 +60,20 @@ def answers_version(config: Config) -> str:
         prices=config.prices,
         guard=config.guard,
         route=config.route,
-        call=msgspec.structs.replace(config.call, ask_models=True, adaptive=True, model_identity="model"),
+        call=msgspec.structs.replace(
+            config.call,
+            ask_models=True,
+            adaptive=True,
+            model_identity="model",
+            continue_broken_streams=False,
+            continuations_max=1,
+        ),
     )
     return policy_version(deciding)
 
 
 def _as_it_answers(provider: AnyProviderConfig) -> AnyProviderConfig:
-    """Without what it keeps for clients."""
+    """Without what it keeps for clients, and how it goes on with what broke off."""
     if isinstance(provider, OpenAIProviderConfig):
-        return msgspec.structs.replace(provider, stored_completions=None)
+        return msgspec.structs.replace(provider, stored_completions=None, prefill=None)
     return provider

@@ -39,3 +39,21 @@ def joined(blocks: Sequence[bytes]) -> bytes:
 def size_of(block: bytes) -> int:
     """Bytes that a block takes, in all its forms."""
     return len(block) + len(block.own) if isinstance(block, Told) else len(block)
+
+
+class Resumed(bytes):
+    """Chat completion chunks that go on with an answer which broke off, as the first of a continuation. As
+    plain bytes they begin with the comment that says so."""
+
+    mark: bytes
+    """That comment: a whole event."""
+    before: bytes
+    """Of an answer that went out as its provider's own events: chunks that say all of it; else empty."""
+    item: str
+    """Of such an answer in Responses: the id of the item that is open."""
+
+
+def resumed(chunks: bytes, mark: bytes, before: bytes, item: str) -> Resumed:
+    made = Resumed(mark + chunks)
+    made.mark, made.before, made.item = mark, before, item
+    return made

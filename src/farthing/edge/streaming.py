@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from farthing.dialects.chat.streams import stream_reader
 from farthing.dialects.conversation import Counted, Event
 from farthing.dialects.events import BadStream
-from farthing.dialects.told import Told
+from farthing.dialects.told import Resumed, Told
 from farthing.edge.through import ThroughSink
 from farthing.errors import StreamBroken
 from farthing.models.answers import SIGN_OF_LIFE
@@ -62,6 +62,11 @@ class StreamForm(ThroughSink):
         """As `_own`, for the last events."""
 
     @abstractmethod
+    def _resume(self, events: Sequence[Event], item: str) -> None:
+        """The provider's own events broke off, and what comes is written here: go on where they ended. They
+        said `events`; `item` as `Resumed.item`."""
+
+    @abstractmethod
     def _alive(self) -> bytes:
         """A sign of life for the client; empty if the form has none."""
 
@@ -96,6 +101,8 @@ class StreamForm(ThroughSink):
         if self._fault:
             return b""
         try:
+            if isinstance(events, Resumed):
+                events = self._marked(events)
             found = self._reader.feed(events)
             return self._write(self._counted(found) if last else found)
         except BadStream as error:
@@ -105,6 +112,13 @@ class StreamForm(ThroughSink):
             log.exception("request %s: an event could not be written for its client", request_id)
             self._fault = "an event of the answer could not be written; the log has the details"
         return b""
+
+    def _marked(self, events: Resumed) -> bytes:
+        """Tell the client that a continuation begins, which is returned without the comment that says so."""
+        self._out(events.mark)
+        if events.before:
+            self._resume(self._reader.feed(events.before), events.item)
+        return events.removeprefix(events.mark)
 
     def _counted(self, events: list[Event]) -> list[Event]:
         """Add the usage of the receipt, which may be our estimate if the provider reported none."""

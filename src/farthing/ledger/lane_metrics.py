@@ -1,4 +1,5 @@
-"""Calls by the address and key that they took, and second calls beside slow ones, for the metrics."""
+"""Calls by the address and key that they took, second calls beside slow ones, and those that go on with what
+broke off, for the metrics."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -17,6 +18,7 @@ class LaneMetrics:
         self._lanes: dict[tuple[str, str, str], int] = {}
         self._hedges: dict[tuple[str, str], int] = {}
         self._wasted_nusd: dict[str, int] = {}
+        self._continued: dict[tuple[str, str], int] = {}
 
     def called(self, target: str, attempt: Attempt) -> None:
         """Count a call of a target that has several lanes."""
@@ -37,6 +39,14 @@ class LaneMetrics:
                 self._wasted_nusd.setdefault(target, 0)
             if attempt.error == HEDGE_LOST:
                 self._wasted_nusd[target] = self._wasted_nusd.get(target, 0) + (attempt.cost_nusd or 0)
+
+    def continued(self, target: str, attempt: Attempt) -> None:
+        """Count a call that was to go on with an answer that had broken off."""
+        error = attempt.error
+        result = "completed" if error is None else "broke" if attempt.ttft_ms is not None else "failed"
+        if (target, result) not in self._continued and len(self._continued) >= SERIES_MAX:
+            target = OTHER
+        self._continued[target, result] = self._continued.get((target, result), 0) + 1
 
     def families(self) -> Iterator[tuple[str, str, str, Values]]:
         """Name, type, help text and labelled values."""
@@ -63,4 +73,13 @@ class LaneMetrics:
             "counter",
             "US dollars charged for calls that were dropped because the other began first.",
             [({"target": target}, Decimal(nusd).scaleb(-9)) for target, nusd in self._wasted_nusd.items()],
+        )
+        yield (
+            "farthing_stream_continuations_total",
+            "counter",
+            "Calls that were to go on with a stream that had broken off, by what came of them.",
+            [
+                ({"target": target, "result": result}, count)
+                for (target, result), count in self._continued.items()
+            ],
         )

@@ -196,6 +196,8 @@ class Metrics:
                 self._count_differing_charge(attempt)
             if attempt.provider_ms is not None or attempt.connect_ms is not None:
                 self.way.add(attempt)
+            if attempt.continues:
+                self.lanes.continued(self._shown(attempt.target), attempt)
             if attempt.lane:
                 self.lanes.called(self._shown(attempt.target), attempt)
         if len(attempts) > 1:

@@ -4,13 +4,13 @@ from time import time
 
 import msgspec
 
-from farthing.dialects.chat.answers import completion
+from farthing.dialects.chat.answers import answer_writer, completion
 from farthing.dialects.chat.streams.event_reader import ALIVE, DONE
 from farthing.errors import ContractExceeded, DeadlineExceeded, StreamBroken
 from farthing.models import answer_facts
 from farthing.models.calling.request import CallResult
 from farthing.models.stream import Stream
-from farthing.text.lenient_json import write_json
+from farthing.text.lenient_json import any_json, write_json
 from farthing.types import Answer, CacheHit, Json, Receipt, Request, Usage, choices_said, saved_nusd
 
 SIGN_OF_LIFE = ALIVE  # to a client whose answer takes long to begin
@@ -73,6 +73,32 @@ def closing(request: Request, stream: Stream, receipt: Receipt) -> Answer:
     return Answer(body=b"".join(parts), stream=True, own=stream.own_end())
 
 
+def closing_continued(request: Request, first: bytes | None, stream: Stream, receipt: Receipt) -> Answer:
+    """As `closing`, of a stream that goes on with another, whose first chunk is `first`: the usage is that of
+    both as one answer."""
+    parts: list[bytes] = []
+    if stream.cut is not None and not stream.reader.finished:
+        reason = f"limit:{stream.cut}"
+        parts.append(completion.closing_chunk(first, request_id=request.id, reason=reason))
+    if request.include_usage and receipt.usage is not None:
+        chunk = {**_head_of(first, request.id), "choices": [], "usage": answer_writer.usage_of(receipt.usage)}
+        parts.append(_with_money(write_json(chunk), receipt))
+    parts.append(DONE)
+    return Answer(body=b"".join(parts), stream=True)
+
+
+def _head_of(first: bytes | None, request_id: str) -> Json:
+    """What all chunks of an answer have in common."""
+    value = any_json(first) if first else None
+    said = value if isinstance(value, dict) else {}
+    return {
+        "id": said.get("id") or f"chatcmpl-{request_id}",
+        "object": "chat.completion.chunk",
+        "created": said.get("created", 0),
+        "model": said.get("model", ""),
+    }
+
+
 def _open_choices(request: Request, stream: Stream) -> list[int]:
     """The requested choices that have not ended by themselves, up to the number that any provider answers."""
     asked = min(choices_said(request.body), CHOICES_CLOSED_MAX)
@@ -87,12 +113,15 @@ def _with_money(payload: bytes, receipt: Receipt) -> bytes:
 
 def money_of(receipt: Receipt) -> Json:
     """Cost and saving in US dollars as exact decimal strings, null if unknown; whether the token counts are
-    estimates; and the limit that cut the answer."""
+    estimates; the limit that cut the answer; and who went on with it after it broke off."""
     money: Json = {"cost_usd": usd(receipt.cost_nusd), "saved_usd": usd(saved_nusd(receipt))}
     if receipt.usage is not None and receipt.usage.estimated:
         money["usage"] = "estimated"
     if receipt.stop_reason.startswith("limit:"):
         money["stop_reason"] = receipt.stop_reason
+    attempts = receipt.attempts
+    if len(attempts) > 1 and attempts[-1].continues:
+        money["continued_by"] = attempts[-1].target
     return money
 
 

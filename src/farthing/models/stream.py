@@ -22,6 +22,7 @@ from farthing.dialects.told import Told, joined, size_of
 from farthing.errors import (
     FarthingError,
     ProviderError,
+    ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
     StreamBroken,
@@ -460,7 +461,9 @@ class Stream(Waiter):
         message = f"the provider's stream broke after {self.reader.chunks} chunks: {why}"
         if error is None:
             return StreamBroken(message)
-        return StreamBroken(message, said=error.said, words=error.words)
+        broken = StreamBroken(message, said=error.said, words=error.words)
+        broken.refused = isinstance(error, ProviderRejected)
+        return broken
 
     def _finish(self, error: FarthingError | None) -> None:
         self._finished = True

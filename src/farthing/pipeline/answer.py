@@ -27,6 +27,7 @@ from functools import partial
 from farthing.brain.cache.fresh import why_asked_anew
 from farthing.brain.compose import compose
 from farthing.evaluation.guard import guard_request
+from farthing.pipeline.continued import relay_on
 from farthing.pipeline.delivery import deliver, inspector_of, relay, serve_fixed, want
 from farthing.pipeline.guarded import fall_back, inspect, pins
 from farthing.pipeline.next_tiers import with_next_tiers
@@ -100,6 +101,8 @@ async def answer(request: Request, steps: Steps, receipt: Receipt, sink: Sink) -
             await deliver(call, result, memory, steps)
             if result.stream is None
             else await relay(call, result, memory.flight, sink, steps)
+            if steps.continuing is None
+            else await relay_on(call, route, result, memory.flight, sink, steps)
         )
 
         await batch_barrier()

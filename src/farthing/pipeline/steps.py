@@ -11,6 +11,7 @@ from farthing.brain.cache.texts import Texts
 from farthing.errors import RequestError
 from farthing.models.broadcast import Broadcast
 from farthing.models.calling.caller import Caller
+from farthing.models.continuing.terms import Continuing
 from farthing.models.pricing.money import Money
 from farthing.pipeline.cascade import Cascades
 from farthing.pipeline.optional import tally
@@ -75,6 +76,8 @@ class Steps(Struct, frozen=True, kw_only=True):
     cascades: Cascades
     ledger: Ledger
     money: Money
+    continuing: Continuing | None = None
+    """When a streamed answer that breaks off goes on with another call; None: never."""
     next_tiers: Mapping[str, Sequence[tuple[str, Target]]] = {}
     """By tier: what is asked where none of its targets answers, each with the tier as which it is asked."""
     brain_timeout_s: float

@@ -71,6 +71,8 @@ from farthing.ledger.metrics import MeteredLedger, Metrics
 from farthing.ledger.segments import SegmentLedger
 from farthing.models.broadcast import Broadcast
 from farthing.models.calling.caller import Caller
+from farthing.models.continuing.forms import FormOf, form_at
+from farthing.models.continuing.terms import Continuing
 from farthing.models.health.health import Health
 from farthing.models.health.speed import Lengths
 from farthing.models.hedging.beside import CallsBeside
@@ -90,6 +92,7 @@ from farthing.models.stored_completions import StoredCompletionsCaller
 from farthing.models.targets import Targets
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
+from farthing.models.transport.origin import parse_base_url
 from farthing.pipeline.count import PromptCounter
 from farthing.pipeline.steps import Retrieval, Steps
 from farthing.protocols import (
@@ -412,6 +415,7 @@ def build_steps(
         cascades=build_cascades(config, parts.cascades, models.targets.get, parts.plugins),
         ledger=parts.ledger,
         money=build_money(config, models.targets, models.price_version, parts.tokens.sizes),
+        continuing=build_continuing(config),
         next_tiers=build_next_tiers(config, models.targets),
         brain_timeout_s=config.brain.timeout_s,
         kept_bytes_max=config.cache.answer_bytes_max if keeping else 0,
@@ -513,6 +517,29 @@ def build_hedging(config: Config) -> Hedging | None:
     }
     tiers = {name: found for name, one in config.tiers.items() if (found := terms(one)) is not None}
     return Hedging(said, tiers) if tiers or any(said.values()) else None
+
+
+def build_continuing(config: Config) -> Continuing | None:
+    """When a streamed answer that breaks off goes on with another call; None: never."""
+    endpoints = {
+        name: one.continue_broken_streams
+        for name, one in config.endpoints.items()
+        if one.continue_broken_streams is not None
+    }
+    if not (config.call.continue_broken_streams or any(endpoints.values())):
+        return None
+    forms = dict[str, FormOf]()
+    for name, provider in config.providers.items():
+        host, _, _, path = parse_base_url(provider.base_url)
+        forms[name] = form_at(name, host, path, provider)
+    return Continuing(
+        everywhere=config.call.continue_broken_streams,
+        endpoints=endpoints,
+        times_max=config.call.continuations_max,
+        attempts_max=config.call.attempts_max,
+        forms=forms,
+        clock=time.monotonic,
+    )
 
 
 def build_next_tiers(config: Config, targets: Targets) -> dict[str, list[tuple[str, Target]]]:

@@ -24,6 +24,8 @@ OF_ANOTHER_KIND = {
 
 NEW: "Leaves" = {
     ("call", "model_identity"): "model",
+    ("call", "continue_broken_streams"): False,
+    ("call", "continuations_max"): 1,
     ("guard", "plugins"): [],
     ("prompt_cache", "measure"): True,
     ("prompt_cache", "stay"): None,
@@ -59,6 +61,7 @@ NEW_KEYS: dict[str, Any] = {
     "replicas": [],
     "separate_accounts": False,
     "region": "",
+    "prefill": None,
 }
 """Of a provider."""
 NEW_PRICES = ("cached_audio", "cached_image", "output_reasoning")
@@ -114,6 +117,7 @@ def test_a_file_of_the_last_release_means_what_it_meant(name: str) -> None:
     for table, names in (("endpoints", read.endpoints), ("tiers", read.tiers)):
         new |= {(table, name, key): None for name in names for key in ("hedge", "hedge_after_ms")}
     new |= {("endpoints", name, "residency"): [] for name in read.endpoints}
+    new |= {("endpoints", name, "continue_broken_streams"): None for name in read.endpoints}
     new |= {("providers", name, "drop"): ["temperature", "top_p", "top_k"] for name in read.providers}
     new |= {("providers", name, key): value for name in read.providers for key, value in NEW_KEYS.items()}
     new |= {

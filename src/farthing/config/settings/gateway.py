@@ -505,6 +505,8 @@ class EndpointConfig(Table, frozen=True):
     """Overrides that of the tier; None: as there."""
     hedge_after_ms: float | None = None
     """As `hedge`."""
+    continue_broken_streams: bool | None = None
+    """Overrides `call.continue_broken_streams`; None: as there."""
     residency: tuple[str, ...] = ()
     """Regions or areas (`eu`) that its requests must not leave: only targets are asked, for whatever purpose,
     whose region is one of them or lies in one. Empty: any target is."""
@@ -618,6 +620,10 @@ class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     stored_completions: bool | None = None
     """It keeps chat completions that ask for it (`store: true`), and has them for who asks by their ids.
     None: only OpenAI itself and Azure's interface without deployments do."""
+    prefill: Literal["off", "last", "prefix", "continue_final_message"] | None = None
+    """How its models go on with an answer that is begun: with a last message of the assistant, with that and
+    `prefix: true`, or with that and vLLM's `continue_final_message`; `off`: they do not. None: as its host is
+    known to; of an unknown host, they do not."""
     api_version: str = ""
     """Sent with every call as `?api-version=` (Azure). Empty: nothing is."""
     completions: bool = False
@@ -861,6 +867,11 @@ class CallConfig(Table, frozen=True):
     model_identity: Literal["model", "fingerprint"] = "model"
     """What of its answers, when it changes, makes the model behind a target another one: the name, or also
     the `system_fingerprint`."""
+    continue_broken_streams: bool = False
+    """Whether a streamed text that breaks off after the client has a part of it goes on with another call,
+    which is shown that part, where a target can do so."""
+    continuations_max: int = 1
+    """How often one answer may go on."""
 
 
 # -- ledger -----------------------------------------------------------------------------------------

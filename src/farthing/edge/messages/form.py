@@ -118,6 +118,9 @@ class Streamed(StreamForm):
             return events if self._drops_start else self._writer.write([Started("", "")]) + events
         return events
 
+    def _resume(self, events: Sequence[Event], item: str) -> None:
+        self._writer.write(events)
+
     def _own_end(self, events: bytes) -> bytes:
         body = self._own(events)
         return with_usage(body, self._dropped) if self._dropped else body

@@ -10,7 +10,7 @@ from time import time
 
 from farthing.dialects.chat.answers import answer_reader
 from farthing.dialects.conversation import Event
-from farthing.dialects.events import BadAnswer
+from farthing.dialects.events import BadAnswer, BadStream
 from farthing.dialects.responses.answers import answer_writer
 from farthing.dialects.responses.answers.frame import Frame
 from farthing.dialects.responses.answers.items import weighs
@@ -147,6 +147,14 @@ class Streamed(StreamForm):
             if self._begun:
                 theirs.goes_on(self._asked.frame.id, self._writer.next_number)
         return theirs.through(events)
+
+    def _resume(self, events: Sequence[Event], item: str) -> None:
+        theirs, self._theirs = self._theirs, None
+        if theirs is None or isinstance(self._writer, SummaryWriter):
+            raise BadStream("the beginning of the response is not known")
+        number, response = theirs.broke_off()
+        self._asked.frame.follow(response)
+        self._writer.resume(events, number, item)
 
     def _own_end(self, events: bytes) -> bytes:
         return self._own(events)

@@ -262,6 +262,7 @@ def _attempt(attempt: Attempt) -> str:
         f"{attempt.target}{f' ({attempt.tier})' if attempt.tier else ''} at {attempt.started_ms:.1f} ms",
         f"by {attempt.lane}" if attempt.lane else "",
         "beside the call before, which was slow to begin" if attempt.hedge else "",
+        "to go on with the answer that broke off" if attempt.continues else "",
         f"first byte after {attempt.ttft_ms:.1f} ms" if attempt.ttft_ms is not None else "",
         f"done after {attempt.total_ms:.1f} ms" if attempt.total_ms is not None else "never done",
         f"HTTP {attempt.status}" if attempt.status is not None else "",

@@ -69,7 +69,7 @@ class Hedging:
         """The terms of a request in `tier`; None: it is not hedged, as what has effects beside its answer."""
         name = request.endpoint.name
         found = self._endpoints[name] if name in self._endpoints else self._tiers.get(tier)
-        return found if found is not None and _may_be(request, receipt) else None
+        return found if found is not None and may_be_asked_twice(request, receipt) else None
 
     def after_s(self, terms: HedgeTerms, target: str, *, stream: bool) -> float | None:
         """How long the first call is waited for; None: that is not known yet."""
@@ -88,7 +88,7 @@ class Hedging:
         known.took(first_s)
 
 
-def _may_be(request: Request, receipt: Receipt) -> bool:
+def may_be_asked_twice(request: Request, receipt: Receipt) -> bool:
     """Whether asking twice does no more than asking once: nothing is stored by it, and no tool runs at the
     provider."""
     if request.operation != "chat" or receipt.purpose or request.body.get("store") is True:

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from farthing.dialects.chat.requests import request_reader as chat_request
-from farthing.dialects.conversation import Conversation
+from farthing.dialects.conversation import Conversation, Text, Turn
 from farthing.dialects.marking import with_marks
 from farthing.dialects.messages.requests import request_reader as messages_request
 from farthing.dialects.responses.requests import request_reader as responses_request
 from farthing.dialects.written import Written
 from farthing.protocols import ALL_SAID, Unsaid
-from farthing.types import Json, Prompt, Target, replace
+from farthing.types import Json, Prefill, Prompt, Target, replace
 
 NAMES: dict[str, Mapping[str, str]] = {
     "messages": messages_request.NAMES,
@@ -29,7 +29,18 @@ def conversation_of(prompt: Prompt) -> Conversation:
     said = chat_request.read(prompt.body) if names is None else chat_request.read(prompt.body, names, dialect)
     if prompt.capped_by is not None:
         said = replace(said, output_tokens_max=prompt.output_tokens_max)
-    return said if prompt.marks is None else with_marks(said, prompt.marks)
+    if prompt.marks is not None:
+        said = with_marks(said, prompt.marks)
+    return said if prompt.prefill is None else _gone_on(said, prompt.prefill)
+
+
+def _gone_on(said: Conversation, prefill: Prefill) -> Conversation:
+    """`said` with the beginning of its answer. Whoever writes it for a client of Responses would have it
+    answered anew."""
+    turn = Turn("assistant", (Text(prefill.text),))
+    dialect = "chat" if said.dialect == "responses" else said.dialect
+    found: Conversation = replace(said, turns=(*said.turns, turn), dialect=dialect)
+    return found
 
 
 def within_limit(said: Conversation, target: Target) -> Conversation:

@@ -71,7 +71,7 @@ class TranslatingProvider(HttpProvider, ABC):
         """The request as its client sent it, in our dialect; None: it is in another, or was edited."""
         sent = prompt.sent
         own = sent is not None and sent.dialect == self.form.dialect and sent.read is prompt.body
-        return sent if own else None
+        return sent if own and prompt.prefill is None else None
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
         """Map a complete reply of status 200 to a chat completion.

@@ -33,6 +33,10 @@ DEFAULTS: Json = {
 OPTIONAL = ("prompt", "prompt_cache_retention", "prompt_cache_options")
 """What is echoed where it was sent, and otherwise not there."""
 PLAIN: Json = {"type": "text"}
+OF_AN_END = frozenset({
+    "completed_at", "error", "incomplete_details", "output", "output_text", "service_tier", "status", "usage",
+})  # fmt: skip
+"""What a response says of how it ended, and of all that was said."""
 TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
 """Names of service tiers that clients know; others are told by the receipt alone."""
 SEARCH = "web_search"
@@ -47,7 +51,7 @@ NO_IMAGES: Json = {
 class Frame:
     """The response objects of one request."""
 
-    __slots__ = ("_asked", "_asked_tier", "_created_s", "_echo", "_model", "id")
+    __slots__ = ("_asked", "_asked_tier", "_created_s", "_echo", "_model", "_theirs", "id")
 
     def __init__(self, asked: Json, *, id: str, model: str, created_s: int) -> None:
         """`asked`: the request as its client sent it. `model` stands for that of the answer as long as it is
@@ -60,6 +64,15 @@ class Frame:
         self._asked = asked
         self._echo: Json | None = None
         """The fields of the request, encoded; None: none was wanted yet, as a provider may write its own."""
+        self._theirs: Json = {}
+        """The response as a provider began it; empty: we did."""
+
+    def follow(self, theirs: Json) -> None:
+        """From now on, tell the response that a provider has begun as `theirs`."""
+        self._theirs = theirs
+        said = theirs.get("id")
+        if isinstance(said, str):
+            self.id = said
 
     def response(
         self,
@@ -91,6 +104,8 @@ class Frame:
             "service_tier": _tier(usage) if over else self._asked_tier,
             "usage": None if usage is None else usage_of(usage),
         }
+        if self._theirs:
+            told |= {name: value for name, value in self._theirs.items() if name not in OF_AN_END}
         if usage is not None and usage.fees and usage.fees.get(SEARCH):
             told["tool_usage"] = {
                 "image_gen": NO_IMAGES,

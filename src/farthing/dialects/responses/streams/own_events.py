@@ -70,6 +70,11 @@ class OwnEvents:
         response |= {"status": "failed", "error": {"code": code, "message": message}}
         return self._event("response.failed", {"response": response})
 
+    def broke_off(self) -> tuple[int, Json]:
+        """The number of the event that comes next, and the response as it began, for who goes on with it."""
+        self._edit()
+        return self._next, self._response() or {}
+
     def _edit(self) -> None:
         """From now on, number the events anew."""
         if not self._edits:

@@ -115,6 +115,21 @@ class EventWriter(Lifecycle):
                 self._take(event, ended_s, out)
         return b"".join(out)
 
+    def resume(self, events: Iterable[Event], number: int, item: str) -> None:
+        """Go on with a response that a provider has told up to `number`: it said `events`, in a message of
+        the id `item` whose text is open.
+
+        Raises:
+            BadStream: the answer is too large.
+        """
+        self.write(events)
+        self._next = number
+        message = self._message
+        if message is not None:
+            message.id = item
+        self._live = -1
+        self._live_delta = None
+
     def _take(self, event: Event, ended_s: int, out: list[bytes]) -> None:
         match event:
             case TextDelta(index, text) | ReasoningDelta(index, text) | ArgumentsDelta(index, text):

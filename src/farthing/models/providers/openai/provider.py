@@ -51,7 +51,7 @@ from farthing.protocols import (
     Transport,
     Unsaid,
 )
-from farthing.types import Json, Operation, Prompt, Sent, Target
+from farthing.types import Json, Operation, Prefill, Prompt, Sent, Target
 
 PATHS: dict[Operation, str] = {"chat": "/chat/completions", "embeddings": "/embeddings"}
 """Below the base URL; what is passed through has its path in its own table."""
@@ -178,6 +178,8 @@ class OpenAIProvider(HttpProvider):
             body = self._chat(prompt, target, operation)
         if prompt.cache_key and not self._refuses_key(target.model):
             body[CACHE_KEY] = prompt.cache_key
+        if prompt.prefill is not None:
+            _go_on(body, prompt.prefill)
         if prompt.stream:
             body["stream"] = True
             if self._include_usage and self._takes_stream_options(target.model):
@@ -363,7 +365,9 @@ class OpenAIProvider(HttpProvider):
     def _native_for(self, prompt: Prompt) -> ResponsesProvider | None:
         """What speaks with the provider in the client's own dialect; None: chat completions do."""
         native = self._native
-        return None if native is None or not native.is_own(prompt) else self._known(native)
+        if native is None or prompt.prefill is not None or not native.is_own(prompt):
+            return None
+        return self._known(native)
 
     def _known(self, native: ResponsesProvider) -> ResponsesProvider:
         """`native`, which removes the secrets that this provider does: more than its own key, once all
@@ -391,6 +395,16 @@ class OpenAIProvider(HttpProvider):
 
     def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
         return OpenAIBatch(transport, self, self._usage_form, limits) if self.capabilities.batch else None
+
+
+def _go_on(body: Json, prefill: Prefill) -> None:
+    """Have the answer to `body` go on with a beginning, in the form that the host knows."""
+    message: Json = {"role": "assistant", "content": prefill.text}
+    if prefill.form in ("prefix", "prefix_repeated"):
+        message["prefix"] = True
+    elif prefill.form == "continue_final_message":
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
+    body["messages"] = [*body["messages"], message]
 
 
 def _for_model(head: bytes, model: str) -> bytes:
