@@ -401,15 +401,13 @@ class CannotSay(ProviderRejected):
     def _lack(self, cleaned: Callable[[str], str]) -> str:
         """What is said of the target."""
         if self.operation:
-            more = (
-                ""
+            able = (
+                "only those of the kinds `openai` and `gemini` can"
                 if self.operation == "embeddings"
-                else "; if this one is of that kind and has it, list it in its `operations`"
+                else "only those of the kind `openai` can; if this one is of that kind and has it, list it "
+                "in its `operations`"
             )
-            return (
-                f"has no {self.operation}: configure a provider that has, and name its model; "
-                f"only those of the kind `openai` can{more}"
-            )
+            return f"has no {self.operation}: configure a provider that has, and name its model; {able}"
         plain = [name for name in self.names if name not in self.reasons]
         parts = [f"`{name}`: {self.reasons[name]}" for name in self.names if name in self.reasons]
         if plain:

@@ -61,7 +61,7 @@ def test_an_operation_is_no_field_that_could_be_left_out() -> None:
     body = error_body(error)
     assert b"a/m has no embeddings: configure a provider that has, and name its model" in body
     assert b'"param":"model"' in body and b"leave it out" not in body
-    assert b"`operations`" not in body
+    assert b"`operations`" not in body and b"only those of the kinds `openai` and `gemini` can" in body
 
 
 def test_an_operation_that_a_provider_may_have_says_where_to_list_it() -> None:
