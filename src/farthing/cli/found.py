@@ -36,7 +36,7 @@ def _ways_on(command: str, refused: "Sequence[Hosted]") -> str:
         ("ollama serve", "or vLLM, llama-server, LM Studio with a model loaded, on this machine"),
         (
             f"{command} serve --config FILE",
-            "any provider, Bedrock and Vertex too: docs/providers.md, docs/configuration.md",
+            "any provider, Bedrock and Vertex too: see docs/providers.md",
         ),
     )
     told = [f"{NONE_TAKEN}; go on with"] if refused else [NOTHING_FOUND]
