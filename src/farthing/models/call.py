@@ -803,6 +803,9 @@ class Caller:
         self, attempt: Attempt, call: CallRequest, target: Target, model: str, fingerprint: str
     ) -> None:
         """Note what an answer names as its model."""
+        names = self._providers[target.provider].capabilities.names_model
+        if names is not None and not names(target.model):
+            model = ""
         attempt.model, attempt.fingerprint = model, fingerprint
         if self.models is not None:
             kept = call.receipt.purpose in KEPT
