@@ -401,15 +401,13 @@ class CannotSay(ProviderRejected):
     def _lack(self, cleaned: Callable[[str], str]) -> str:
         """What is said of the target."""
         if self.operation:
-            more = (
-                ""
+            able = (
+                "only those of the kinds `openai` and `gemini` can"
                 if self.operation == "embeddings"
-                else "; if this one is of that kind and has it, list it in its `operations`"
+                else "only those of the kind `openai` can; if this one is of that kind and has it, list it "
+                "in its `operations`"
             )
-            return (
-                f"has no {self.operation}: configure a provider that has, and name its model; "
-                f"only those of the kind `openai` can{more}"
-            )
+            return f"has no {self.operation}: configure a provider that has, and name its model; {able}"
         plain = [name for name in self.names if name not in self.reasons]
         parts = [f"`{name}`: {self.reasons[name]}" for name in self.names if name in self.reasons]
         if plain:
@@ -498,9 +496,9 @@ class NoProviderLeft(FarthingError):
         permanent = bool(asked) and all(map(_permanent, asked))
         if permanent or (tried_again and self.retry_after_s is None):
             self.retry = False  # type: ignore[misc]
-        if isinstance(self.passed_on, CannotSay):
+        if isinstance(self.passed_on, CannotSay | OutsideResidency):
             self.code = self.passed_on.code  # type: ignore[misc]  # as the client is told
-        brief = "; ".join(f"{f.code}: {f}" for f in failures) or NO_TARGET
+        brief = "; ".join(dict.fromkeys(f"{f.code}: {f}" for f in failures)) or NO_TARGET
         super().__init__(self.worded(str) if self._unsaid else brief)
 
     @property
@@ -512,7 +510,8 @@ class NoProviderLeft(FarthingError):
     def worded(self, cleaned: Callable[[str], str]) -> str:
         if self._unsaid:
             return CannotSay.together(self._unsaid, cleaned)
-        return "; ".join(f"{one.code}: {one.worded(cleaned)}" for one in self.failures) or NO_TARGET
+        said = dict.fromkeys(f"{one.code}: {one.worded(cleaned)}" for one in self.failures)
+        return "; ".join(said) or NO_TARGET
 
 
 NO_TARGET = "the route has no target"

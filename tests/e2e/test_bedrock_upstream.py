@@ -35,6 +35,9 @@ kind = "bedrock"
 region = "us-east-1"
 base_url = "{upstream.base_url}"
 api_key = "${{BEDROCK_KEY}}"
+[aliases]
+small = "b/good"
+tiny = "b/good"
 [cache]
 exact = "off"
 [call]
@@ -259,3 +262,13 @@ def test_an_answer_that_nobody_foresaw_is_a_failed_call(gateway: Running, upstre
         upstream.exactly("odd", whole(body))
         reply = gateway.post("/v1/chat/completions", {"model": "b/odd", "messages": [user("x")]})
         assert reply.status == 502, body
+
+
+def test_converse_names_no_model_so_the_names_of_clients_are_no_change_of_it(gateway: Running) -> None:
+    for name in ("b/good", "small", "tiny"):
+        reply = told(gateway, [user("Hello")], name)
+        assert reply.json["model"], "clients read one all the same"
+        assert [call.model for call in gateway.receipt_of(reply).attempts] == [""]
+    claude = told(gateway, [user("Hello")], f"b/{CLAUDE}")
+    assert gateway.receipt_of(claude).attempts[0].model
+    assert "answers with another model" not in gateway.logged()

@@ -7,6 +7,7 @@ from farthing.errors import (
     CannotSay,
     KeyRejected,
     NoProviderLeft,
+    OutsideResidency,
     ProviderBusy,
     ProviderError,
     ProviderRejected,
@@ -61,7 +62,7 @@ def test_an_operation_is_no_field_that_could_be_left_out() -> None:
     body = error_body(error)
     assert b"a/m has no embeddings: configure a provider that has, and name its model" in body
     assert b'"param":"model"' in body and b"leave it out" not in body
-    assert b"`operations`" not in body
+    assert b"`operations`" not in body and b"only those of the kinds `openai` and `gemini` can" in body
 
 
 def test_an_operation_that_a_provider_may_have_says_where_to_list_it() -> None:
@@ -119,3 +120,18 @@ def test_who_was_not_asked_does_not_hide_what_befell_who_was(failure: ProviderEr
     alone.target = "a/x"
     assert NoProviderLeft([CannotSay("b/y", ["n"]), alone]).status == 500
     assert NoProviderLeft([CannotSay("b/y", ["n"])]).code == "cannot_say"
+
+
+def test_a_refusal_for_residency_bears_one_code_for_the_client_and_in_the_receipt() -> None:
+    error = NoProviderLeft([OutsideResidency("us/m", "us-east-1", "patients", ["eu"])])
+    assert error.code == "residency" and error.status == 403
+    assert b'"code":"residency"' in error_body(error)
+
+
+def test_what_several_attempts_say_alike_is_said_once() -> None:
+    down, other = (
+        ProviderUnavailable(f"a answered {status}", upstream_status=status) for status in (500, 503)
+    )
+    told = str(NoProviderLeft([down, down, other]))
+    assert told == "provider_unavailable: a answered 500; provider_unavailable: a answered 503"
+    assert NoProviderLeft([down, down]).worded(str) == "provider_unavailable: a answered 500"

@@ -34,7 +34,10 @@ def _ways_on(command: str, refused: "Sequence[Hosted]") -> str:
             "or ANTHROPIC, GEMINI, GROQ, MISTRAL, DEEPSEEK, OPENROUTER, TOGETHER, XAI",
         ),
         ("ollama serve", "or vLLM, llama-server, LM Studio with a model loaded, on this machine"),
-        (f"{command} serve --config FILE", "see docs/configuration.md"),
+        (
+            f"{command} serve --config FILE",
+            "any provider, Bedrock and Vertex too: see docs/providers.md",
+        ),
     )
     told = [f"{NONE_TAKEN}; go on with"] if refused else [NOTHING_FOUND]
     return "\n".join([*told, *beside(ways, columns(sys.stderr))])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from farthing.config.settings.cascade import LogprobsCheckConfig
 from farthing.config.settings.gateway import Config, OpenAIProviderConfig, ResponsesConfig, RouteAdvisorConfig
+from farthing.config.settings.lanes import lanes_of
 from farthing.config.settings.providers import advice_of
 
 NO_JUDGE = (
@@ -19,6 +20,10 @@ NOTHING_STORED = (
     "no endpoint stores any response; set store_responses = true in [endpoints.NAME], or in "
     "[endpoints.default] for requests that name no endpoint"
 )
+NOT_MEASURED = (
+    "what a session has cached is known only with measure = true, so no session stays; set that, or remove "
+    "this"
+)
 
 
 def advice(config: Config) -> tuple[str, ...]:
@@ -33,7 +38,10 @@ def advice(config: Config) -> tuple[str, ...]:
         lines.append(f"server.cors_origins: {ANY_PAGE}")
     if config.responses != ResponsesConfig() and not _stores(config):
         lines.append(f"responses: {NOTHING_STORED}")
+    if not config.prompt_cache.measure and config.prompt_cache.stay:
+        lines.append(f"prompt_cache.stay: {NOT_MEASURED}")
     lines += _of_logprobs(config)
+    lines += _of_hedges(config)
     lines += _of_scopes(config)
     return tuple(lines)
 
@@ -64,6 +72,23 @@ def _of_logprobs(config: Config) -> Iterator[str]:
                 f"endpoints.{name}.cascade.checks: {mute[0]} has no log-probabilities, so the check of them "
                 "says nothing of its answers; use another check, or another first tier"
             )
+
+
+def _of_hedges(config: Config) -> Iterator[str]:
+    """Second calls that have nowhere to go."""
+    for name, tier in config.tiers.items():
+        hedges = tier.hedge == "p95" or tier.hedge_after_ms is not None
+        if hedges and len(tier.targets) == 1 and _lanes(config, tier.targets[0]) == 1:
+            key = "hedge" if tier.hedge is not None else "hedge_after_ms"
+            yield (
+                f"tiers.{name}.{key}: a second call goes to another target or address, and the tier has one; "
+                "add a target, or replicas or api_keys to its provider, or remove this"
+            )
+
+
+def _lanes(config: Config, target: str) -> int:
+    name = target.partition("/")[0]
+    return len(lanes_of(name, config.providers[name]))
 
 
 def _of_scopes(config: Config) -> Iterator[str]:

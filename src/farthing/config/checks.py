@@ -179,7 +179,7 @@ class Checks:
         for name, provider in self.config.providers.items():
             here = ("providers", name)
             fault = fault_of_base_url(provider.base_url)
-            if fault:
+            if fault and not any(providers.faults_of_place(provider)):
                 yield (*here, "base_url"), fault
             if provider.batch and not _is_openai(provider):
                 yield (
@@ -221,7 +221,8 @@ class Checks:
         if table.hedge is not None and table.hedge_after_ms is not None:
             yield (
                 (*here, "hedge_after_ms"),
-                f"hedge = {quoted(table.hedge)} says when already; remove one of the two",
+                f"hedge = {quoted(table.hedge)} says {'never' if table.hedge == 'off' else 'when'} already; "
+                "remove one of the two",
             )
 
     def _tiers(self) -> Faults:

@@ -23,6 +23,14 @@ def opening(running: Config, proposed: Config) -> tuple[str, str] | None:
     gone = _scope_gone(running, proposed)
     if gone:
         return "scope_gone", f'{gone}; write the list (or "*") if more may be asked for, or {meant}'
+    for name, endpoint in running.endpoints.items():
+        now = proposed.endpoints.get(name)
+        if now is not None and endpoint.residency and not now.residency:
+            return (
+                "scope_gone",
+                f"the endpoint {name} would lose its residency, so that its texts could go anywhere; restart "
+                "to apply it, or restore it",
+            )
     before, after = running.server.host, proposed.server.host
     if (loopback(before) and not loopback(after)) or (after in EVERYWHERE and before not in EVERYWHERE):
         return (

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from farthing.config.settings.cascade import JudgeCheckConfig
 from farthing.config.settings.gateway import Config, EndpointConfig, RemoteEmbedderConfig
-from farthing.config.settings.regions import is_within, known_names, regions_of
+from farthing.config.settings.regions import AREA_NAMES, is_within, known_names, regions_of
 from farthing.config.strict import nearest, quoted
 from farthing.config.toml import Path as Where
 
@@ -84,12 +84,18 @@ def _nothing_left(config: Config, tier: str, endpoint: EndpointConfig) -> str:
     regions = {one: _outside_of(config, one, endpoint) for one in config.tiers[tier].targets}
     shown = ", ".join(f"{one} ({region or 'region unknown'})" for one, region in regions.items())
     within = ", ".join(endpoint.residency)
-    hints = {nearest(name, known_names()) for name in endpoint.residency if name not in known_names()}
+    hints = {_hint(name) for name in endpoint.residency if name not in known_names()}
     return (
         f"no target of the tier {quoted(tier)} is within {within}: {shown}; set region in the tables of "
         f"providers that are, add such a target, or give the endpoint a tier or tiers that have one"
         f"{''.join(hint for hint in hints if hint)}"
     )
+
+
+def _hint(name: str) -> str:
+    """What may have been meant by a name that is neither a region nor an area that is known."""
+    areas = f"; areas are {', '.join(AREA_NAMES)}"
+    return nearest(name, AREA_NAMES) or f"{nearest(name, known_names())}{areas}"
 
 
 def _outside(config: Config, target: str, endpoint: EndpointConfig) -> str:

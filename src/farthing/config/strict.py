@@ -41,6 +41,8 @@ class Reader:
     def __init__(self, leaves: Mapping[type, Leaf]) -> None:
         self.leaves = leaves
         self.faults: list[tuple[Path, str]] = []
+        self._above: frozenset[str] = frozenset()
+        """Keys that stand before the first table."""
 
     def fault(self, path: Path, message: str) -> Any:
         self.faults.append((path, message))
@@ -90,13 +92,16 @@ class Reader:
         if (written := getattr(kind, "written", None)) is not None:
             value = written(value)
         fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        if not path:
+            self._above = frozenset(name for name, field in fields.items() if _is_plain(field.type))
         tag_field = kind.__struct_config__.tag_field
         known = [*fields, *([tag_field] if tag_field else [])]
         good = True
         for key in value:
             if key not in known:
                 elsewhere = _taken_by(key, others, kind, assumed=assumed)
-                self.fault((*path, key), elsewhere or f"unknown key {quoted(key)}{nearest(key, known)}")
+                hint = "; write it before the first table" if key in self._above else nearest(key, known)
+                self.fault((*path, key), elsewhere or f"unknown key {quoted(key)}{hint}")
                 good = False
         read: dict[str, Any] = {}
         for name, field in fields.items():
@@ -124,11 +129,15 @@ class Reader:
         read = {key: self.read(kind, item, (*path, key)) for key, item in value.items()}
         return BAD if any(item is BAD for item in read.values()) else read
 
-    def _choice(self, choices: tuple[Any, ...], value: Any, path: Path) -> Any:
+    def _choice(self, choices: tuple[Any, ...], value: Any, path: Path, assumed: Any = None) -> Any:
+        """One of `choices`, of which `assumed` need not be written; None: all need to."""
         if value in choices and isinstance(value, str):
             return str(value)
         allowed = ", ".join(map(quoted, choices))
-        return self.fault(path, f"expected one of {allowed}; got {described(value)}{nearest(value, choices)}")
+        hint = nearest(value, choices)
+        if not hint and assumed is not None:
+            hint = f"; leave it out for {quoted(assumed)}"
+        return self.fault(path, f"expected one of {allowed}; got {described(value)}{hint}")
 
     def _tagged(self, kinds: tuple[Any, ...], value: Any, path: Path) -> Any:
         """One of `kinds`, by its tag; without a tag the default kind, if there is one."""
@@ -143,7 +152,7 @@ class Reader:
         if tag_field not in value:
             allowed = ", ".join(map(quoted, tags))
             return self.fault(path, f"the key {quoted(tag_field)} is missing; it is one of {allowed}")
-        tag = self._choice(tuple(tags), value[tag_field], (*path, tag_field))
+        tag = self._choice(tuple(tags), value[tag_field], (*path, tag_field), assumed)
         return BAD if tag is BAD else self._struct(tags[tag], value, path, kinds, assumed=guessed)
 
     def _plain(self, kind: Any, value: Any, path: Path) -> Any:
@@ -185,6 +194,13 @@ def _taken_by(
 def _of_table(kind: Any, path: Path) -> str:
     """The fix if a table is missing."""
     return f"; write [{_header(path)}]" if _holds_tables(_without_none(kind)) else ""
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether a value of `kind` is neither a table nor a list of tables."""
+    kind = _without_none(kind)
+    inner = [part for part in get_args(kind) if part is not Ellipsis]
+    return get_origin(kind) is not dict and not any(map(_holds_tables, inner or [kind]))
 
 
 def _holds_tables(kind: Any) -> bool:

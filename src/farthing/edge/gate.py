@@ -83,7 +83,7 @@ class Gate:
         else:
             known = list(self._askable(scopes))
         return Forbidden(
-            f"this API key may not ask for the {what} `{name[:NAME_CHARS_SHOWN]}` here; "
+            f"this API key or endpoint may not ask for the {what} `{name[:NAME_CHARS_SHOWN]}`; "
             f"it may ask for: {_listed(known)}",
             param=param,
         )

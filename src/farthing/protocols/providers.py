@@ -1,6 +1,6 @@
 """What a provider is: its dialect both ways, its streams, its batches, its credentials."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -43,6 +43,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """It sends the key of a prompt cache that a prompt has (`Prompt.cache_key`)."""
     counts_tokens: bool = False
     """It counts the tokens of a prompt exactly, for a call of its own (`Provider.count_call`)."""
+    names_model: Callable[[str], bool] | None = None
+    """Whether answers of a model name it; of others, clients read the name that they asked for. None: all."""
 
 
 class Unsaid(Struct, frozen=True):

@@ -3,12 +3,16 @@ not change them."""
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from farthing.config import AnyProviderConfig, proof_of
+from farthing.config import AnyProviderConfig, Config, proof_of
 from farthing.config.settings.credentials import AwsConfig, EntraConfig, GoogleConfig
+from farthing.errors import ConfigError
+from farthing.models.credentials import entra, google
 from farthing.models.credentials.asking import Issuers
 from farthing.models.credentials.aws import aws_keys
 from farthing.models.credentials.entra import entra_token
@@ -25,6 +29,11 @@ MAKERS: Mapping[
     "aws": (AwsConfig, aws_keys),
 }
 """By what `auth` says: the table that says more, which bears the same name, and what makes them."""
+SIGNERS: Mapping[str, tuple[type[Any], Callable[[Any, Mapping[str, str]], Path | None]]] = {
+    "entra": (EntraConfig, entra.signed_by),
+    "google": (GoogleConfig, google.signed_by),
+}
+"""By what `auth` says: what tells the file whose key the gateway signs with."""
 Reach = Callable[[str, AnyProviderConfig, str, bool], HttpOrigin]
 
 
@@ -64,13 +73,40 @@ class CredentialsParts:
             self._redact.learn_issued,
             self._redact.text,
         )
-        credentials: Credentials = made(given, env, issuers, time.monotonic)
+        try:
+            credentials: Credentials = made(given, env, issuers, time.monotonic)
+        except ConfigError as why:
+            told = str(why)
+            raise ConfigError(
+                told if told.startswith("providers.") else f"providers.{name}.{auth}: {told}"
+            ) from None
         self._held[name] = (key, credentials)
         return credentials
 
     def keep(self, names: Collection[str]) -> None:
         """Forget those of providers that are configured no more."""
         self._held = {name: one for name, one in self._held.items() if name in names}
+
+
+def unsigned(config: Config, env: Mapping[str, str]) -> Iterator[str]:
+    """A line for each provider whose credentials have to be signed and cannot be."""
+    for name, provider in config.providers.items():
+        auth = proof_of(provider)
+        if auth not in SIGNERS:
+            continue
+        table, signed_by = SIGNERS[auth]
+        given = getattr(provider, auth) or table()
+        file = signed_by(given, env)
+        if file is not None and not os.access(file.expanduser(), os.R_OK):
+            yield (
+                f"providers.{name}.{auth}: {file} cannot be read, so no token can be had; look at its path "
+                "and its mode"
+            )
+        elif file is not None and find_spec("cryptography") is None:
+            yield (
+                f"providers.{name}.{auth}: tokens for {file} have to be signed, which needs the package "
+                "cryptography; install farthing[cloud]"
+            )
 
 
 class _NoTransport:

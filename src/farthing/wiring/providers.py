@@ -38,7 +38,7 @@ from farthing.types import Json, Operation, Target, Tenant, replace
 ASK_S = 2.0  # a person waits for the start; a list of models takes a tenth of it
 ASKED_S = 60.0  # between two questions for a provider's models
 LIST_BYTES_MAX = 8_388_608  # OpenRouter's is half a megabyte
-WHY_CHARS_MAX = 100
+WHY_CHARS_MAX = 200
 ISSUER_CONNECTIONS_MAX = 4
 
 log = logging.getLogger("farthing.upstreams")

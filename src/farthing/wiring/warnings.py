@@ -9,6 +9,7 @@ from farthing.models.price_list import price_list
 from farthing.models.pricing.priced import unpriced
 from farthing.models.targets import Targets
 from farthing.wiring.conditions import unknown_words
+from farthing.wiring.credentials import unsigned
 
 
 def advised(
@@ -20,6 +21,7 @@ def advised(
     lines = [
         *configuration.advice(config),
         *unknown_words(config),
+        *unsigned(config, env),
         *unpriced(
             config,
             Targets(config, price_list(config)),

@@ -115,9 +115,16 @@ def test_what_is_wrong_with_a_call_is_said(tmp_path: Path, args: tuple[str, ...]
     assert status != 0 and says in told
 
 
+def test_a_list_that_cannot_be_fetched_changes_nothing_and_says_so(tmp_path: Path) -> None:
+    status, _, told = run("refresh", "--url", "https://127.0.0.1:1/list.json", folder=tmp_path)
+    told = " ".join(told.split())
+    assert status == 1 and "cannot connect to https://127.0.0.1:1" in told
+    assert "nothing is changed, the list in use is 20" in told
+
+
 def test_forgetting_where_nothing_was_fetched_says_so(tmp_path: Path) -> None:
     status, out, _ = run("refresh", "--forget", folder=tmp_path)
-    assert status == 0 and out.startswith("no price list had been fetched; from the next start: 20")
+    assert status == 0 and out.startswith("no price list had been fetched; the package's is used: 20")
 
 
 def test_prices_of_ones_own_are_in_the_list(tmp_path: Path) -> None:

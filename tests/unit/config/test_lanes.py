@@ -91,6 +91,10 @@ def test_replicas_without_a_name_of_their_own_are_numbered() -> None:
             '[tiers.t]\ntargets = ["x/m"]\nhedge = "p95"\nhedge_after_ms = 10',
             'tiers.t.hedge_after_ms: hedge = "p95" says when already; remove one of the two',
         ),
+        (
+            '[endpoints.e]\nhedge = "off"\nhedge_after_ms = 10',
+            'endpoints.e.hedge_after_ms: hedge = "off" says never already; remove one of the two',
+        ),
         ('[endpoints.e]\nhedge = "p96"', 'endpoints.e.hedge: expected one of "off", "p95"'),
         ("[endpoints.e]\nhedge_after_ms = 0", "endpoints.e.hedge_after_ms: expected more than 0"),
     ],
@@ -100,6 +104,23 @@ def test_what_cannot_be_meant_is_refused_by_its_key(text: str, fault: str) -> No
         config.loads(f'[providers.x]\nbase_url = "http://a.test/v1"\n{text}', ENV)
     assert fault in str(caught.value)
     assert not any(value in str(caught.value) for value in ENV.values())
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("", True),
+        ('[[providers.x.replicas]]\nbase_url = "http://b.test/v1"', False),
+        ('[providers.y]\nbase_url = "http://y.test/v1"', False),
+    ],
+)
+def test_hedging_that_has_nowhere_to_go_is_told(more: str, told: bool) -> None:
+    second = ', "y/m"' if "providers.y" in more else ""
+    text = (
+        f'[tiers.t]\ntargets = ["x/m"{second}]\nhedge = "p95"\n[providers.x]\nbase_url = "http://a.test/v1"\n'
+    )
+    lines = config.advice(config.loads(text + more, {}))
+    assert any(line.startswith("tiers.t.hedge: a second call goes to another") for line in lines) == told
 
 
 def test_all_keys_are_secrets_and_are_shown_by_their_names() -> None:

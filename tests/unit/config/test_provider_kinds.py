@@ -41,6 +41,12 @@ def test_without_a_kind_a_provider_speaks_chat_completions() -> None:
             'is a key of kind = "openai", this is kind = "anthropic"; remove it',
         ),
         ('kind = "plugin"\nbase_url = "http://127.0.0.1:1"', 'the key "plugin" is missing'),
+        ('kind = "azure"', 'got the text "azure"; leave it out for "openai"'),
+        ('kind = "vertex"\nproject = "our project"', "providers.x.project: expected the id of a project"),
+        (
+            'kind = "vertex"\nproject = "ours"\nlocation = "europe west4"',
+            "providers.x.location: expected a location of Google Cloud",
+        ),
         ('kind = "bedrock"', 'the key "region" is missing'),
         ('kind = "bedrock"\nregion = "Virginia"', "providers.x.region: expected the name of a region of AWS"),
         (
@@ -55,6 +61,60 @@ def test_what_does_not_fit_its_kind_is_refused(text: str, fault: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config.loads(f"[providers.x]\n{text}", {})
     assert fault in str(caught.value)
+    derived = 'kind = "vertex"' in text or 'region = "Virginia"' in text
+    assert not derived or "base_url" not in str(caught.value), "nobody wrote one"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            'kind = "gemini"\nbase_url = "https://generativelanguage.googleapis.com"',
+            'write "https://generativelanguage.googleapis.com/v1beta"',
+        ),
+        (
+            'base_url = "https://generativelanguage.googleapis.com/v1beta"',
+            'are at "https://generativelanguage.googleapis.com/v1beta/openai"; write that, or kind =',
+        ),
+        ('base_url = "https://generativelanguage.googleapis.com/v1beta/openai/"', ""),
+        ('base_url = "https://x.openai.azure.com"', 'write "https://x.openai.azure.com/openai/v1"'),
+        ('base_url = "https://x.openai.azure.com/openai/v1"', ""),
+        ('base_url = "https://api.groq.com/v1"', 'write "https://api.groq.com/openai/v1"'),
+        ('base_url = "https://api.groq.com/openai/v1/"', ""),
+        ('base_url = "https://openrouter.ai/v1"', 'write "https://openrouter.ai/api/v1"'),
+        ('base_url = "https://llm.example"', 'write "https://llm.example/v1"'),
+        ('kind = "vertex"\nproject = "ours"', ""),
+        (
+            'kind = "bedrock"\nregion = "us-east-1"\n'
+            'base_url = "https://bedrock-runtime.eu-west-1.amazonaws.com"',
+            "calls are signed for us-east-1, and the address of base_url is in eu-west-1",
+        ),
+        (
+            'kind = "bedrock"\nregion = "us-east-1"\n'
+            'base_url = "https://vpce-1.bedrock-runtime.us-east-1.vpce.amazonaws.com"',
+            "",
+        ),
+        (
+            'kind = "bedrock"\nregion = "us-east-1"\nauth = "bearer"',
+            "sends an API key of Bedrock, and there is",
+        ),
+    ],
+)
+def test_an_address_or_a_key_that_cannot_be_right_is_told_with_the_right_one(text: str, told: str) -> None:
+    lines = config.advice(config.loads(f"[providers.x]\n{text}", {}))
+    assert len(lines) == (1 if told else 0) and told in "".join(lines)
+
+
+def test_a_setting_that_stands_before_the_first_table_is_told_so_where_it_does_not() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.loads(f'{TWO}state_dir = "/srv"\n', {})
+    assert 'tiers.expensive: unknown key "state_dir"; write it before the first table' in str(caught.value)
+
+
+def test_staying_needs_what_is_measured() -> None:
+    text = TWO + "[prompt_cache]\nmeasure = false\nstay = true\n"
+    (line,) = [one for one in config.advice(config.loads(text, {})) if one.startswith("prompt_cache")]
+    assert "measure = true" in line
 
 
 def test_what_the_deployments_of_azure_want_is_told() -> None:

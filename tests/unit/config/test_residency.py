@@ -135,6 +135,8 @@ def test_the_check_says_what_remains() -> None:
             "questions of this endpoint would go to the embedder there/e",
         ),
         (config().replace('["eu"]', '["EU"]'), "in lower case"),
+        (config().replace('["eu"]', '["europe"]'), "; areas are eu, eea, no, uk, ch"),
+        (config().replace('["eu"]', '["euu"]'), '; did you mean "eu"?'),
     ],
 )
 def test_what_would_leave_is_refused_at_the_start(text: str, words: str) -> None:

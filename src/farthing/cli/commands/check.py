@@ -140,7 +140,7 @@ def _faults_of_environment(config: configuration.Config, plugins: Mapping[str, A
                 build_provider(name, lane.config, os.environ, plugin=plugins.get(f"providers.{name}"))
             check_credentials(name, provider, os.environ, reach_issuer)
         except ConfigError as why:
-            yield str(why)
+            yield f"{why}; until then `farthing serve` does not start here"
     if any(endpoint.cache.semantic.mode != "off" for endpoint in config.endpoints.values()):
         from farthing.wiring.semantic.cache import missing_packages
 

@@ -5,12 +5,13 @@ import os
 import re
 import ssl
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from farthing.config.settings.aliases import fault_of_name
 from farthing.config.settings.gateway import (
     ANTHROPIC_URL,
     BEDROCK_KEYS,
+    GEMINI_URL,
     AnthropicProviderConfig,
     BedrockProviderConfig,
     GeminiProviderConfig,
@@ -21,6 +22,7 @@ from farthing.config.settings.gateway import (
     VertexProviderConfig,
 )
 from farthing.config.settings.proxy import NO_PROXY, parse_proxy
+from farthing.config.settings.regions import LOCAL, UNKNOWN, region_at
 from farthing.config.toml import Path as Where
 from farthing.dialects.chat.fields import CHANGES_THE_ANSWER, FIELDS, PARTS
 from farthing.dialects.chat.requests import lowering
@@ -48,6 +50,8 @@ NEVER_RETURNED = re.compile(
     r"|strict-transport-security|alt-svc"
 )
 
+LOCATION = re.compile(r"[a-z]{2,}(?:-[a-z]{2,}\d{0,2}){0,2}")
+PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,99}")
 REGION = re.compile(r"[a-z]{2,8}(?:-[a-z]{2,12}){1,3}-\d{1,2}")
 MODEL_IN_PATH = "{model}"
 """In a base URL: where the path names the model, as Azure's deployments are named."""
@@ -59,6 +63,16 @@ ENDINGS = ("/chat/completions", "/completions", "/embeddings", "/models", "/resp
 _WITHOUT_ADVICE = (AnthropicProviderConfig, GeminiProviderConfig, VertexProviderConfig, BedrockProviderConfig)
 """Kinds whose base URL needs no `/v1`."""
 _ANTHROPIC_HOST = urlsplit(ANTHROPIC_URL).hostname
+_GEMINI_HOST = urlsplit(GEMINI_URL).hostname
+_PATHS = {
+    "api.groq.com": "/openai/v1",
+    "openrouter.ai": "/api/v1",
+    "api.fireworks.ai": "/inference/v1",
+    "generativelanguage.googleapis.com": "/v1beta/openai",
+}
+"""Hosts whose chat completions are at another path than `/v1`."""
+_AZURE = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
+_AZURE_PATH = "/openai/v1"
 _WITHOUT_PATH = frozenset({"api.deepseek.com", "api.perplexity.ai"})
 """Hosts whose documentation gives a base URL without a path."""
 
@@ -90,8 +104,8 @@ def faults_of(provider: ProviderConfig, here: Where) -> Faults:
                     "a secret must not be in the file; put the whole URL into an environment variable and "
                     'write proxy = "${NAME}"',
                 )
-    if isinstance(provider, BedrockProviderConfig) and not REGION.fullmatch(provider.region):
-        yield (*here, "region"), 'expected the name of a region of AWS, such as "us-east-1"'
+    for key, fault in faults_of_place(provider):
+        yield (*here, key), fault
     for index, prefix in enumerate(getattr(provider, "file_prefixes", ())):
         if "://" not in prefix or not prefix.endswith("/"):
             yield (*here, "file_prefixes", index), 'expected an address that ends in "/", as "gs://bucket/"'
@@ -104,6 +118,17 @@ def faults_of(provider: ProviderConfig, here: Where) -> Faults:
             yield (*here, "models", index), f"the name of a model {fault}"
     yield from _names(provider.pass_headers, NEVER_PASSED, "never goes up", (*here, "pass_headers"))
     yield from _names(provider.return_headers, NEVER_RETURNED, "never comes back", (*here, "return_headers"))
+
+
+def faults_of_place(provider: ProviderConfig) -> Iterator[tuple[str, str]]:
+    """Of the settings that the address is made of where none is given, and what is wrong with each."""
+    if isinstance(provider, BedrockProviderConfig) and not REGION.fullmatch(provider.region):
+        yield "region", 'expected the name of a region of AWS, such as "us-east-1"'
+    if isinstance(provider, VertexProviderConfig):
+        if not LOCATION.fullmatch(provider.location):
+            yield "location", 'expected a location of Google Cloud, such as "europe-west4", or "global"'
+        if not PROJECT.fullmatch(provider.project):
+            yield "project", 'expected the id of a project of Google Cloud, such as "our-project-123"'
 
 
 def _lanes(provider: ProviderConfig, here: Where) -> Faults:
@@ -208,7 +233,18 @@ def advice_of(name: str, provider: ProviderConfig) -> Iterator[str]:
 
 
 def _of_bedrock(name: str, provider: BedrockProviderConfig) -> Iterator[str]:
-    """A key that is not sent, since it is none of Bedrock's."""
+    """A key that is not sent, since it is none of Bedrock's, or that is missing; another region's address."""
+    if provider.auth == "bearer" and provider.api_key is None and not provider.api_keys:
+        yield (
+            f'providers.{name}.auth: "bearer" sends an API key of Bedrock, and there is none; write '
+            'api_key = "${AWS_BEARER_TOKEN_BEDROCK}", or auth = "aws" to sign with keys of AWS'
+        )
+    there = region_at(provider.base_url, "", "")
+    if there not in (UNKNOWN, LOCAL, provider.region):
+        yield (
+            f"providers.{name}.region: calls are signed for {provider.region}, and the address of base_url "
+            f"is in {there}, which refuses them; make both the same"
+        )
     if provider.api_key is not None and provider.signs:
         yield (
             f"providers.{name}.api_key: no API key of Bedrock, which begins with "
@@ -271,10 +307,9 @@ def _of_base_url(name: str, provider: ProviderConfig) -> Iterator[str]:
             f'{key}: "{OPENAI_OF_GEMINI}" is the endpoint for chat completions, of kind = "openai"; write '
             f'"{base}"'
         )
-    elif isinstance(
-        provider,
-        AnthropicProviderConfig | GeminiProviderConfig | VertexProviderConfig | BedrockProviderConfig,
-    ):
+    elif isinstance(provider, GeminiProviderConfig) and not path:
+        yield f'{key}: it has no path, and Gemini wants a version in it; write "{_joined(url, "/v1beta")}"'
+    elif isinstance(provider, _WITHOUT_ADVICE):
         return
     elif url.hostname == _ANTHROPIC_HOST:
         yield (
@@ -282,8 +317,27 @@ def _of_base_url(name: str, provider: ProviderConfig) -> Iterator[str]:
             f'kind = "anthropic" beside it, which speaks its own Messages. Requests with n above 1, '
             "logprobs, json_object or unknown fields are then refused with 400 (docs/upgrade.md)"
         )
-    elif not path and url.hostname not in _WITHOUT_PATH:
+    else:
+        yield from _of_path(key, url, path)
+
+
+def _of_path(key: str, url: SplitResult, path: str) -> Iterator[str]:
+    """A path that its host has no chat completions at."""
+    host = url.hostname or ""
+    wanted = _PATHS.get(host) or (_AZURE_PATH if host.endswith(_AZURE) and not path else "")
+    if host == _GEMINI_HOST and not path.endswith(OPENAI_OF_GEMINI):
+        yield (
+            f'{key}: chat completions of Gemini are at "{_joined(url, wanted)}"; write that, or '
+            f'kind = "gemini" beside it, whose base URL is "{GEMINI_URL}"'
+        )
+    elif wanted and not path.startswith(wanted.rpartition("/")[0]):
+        yield f'{key}: chat completions of {host} are below another path; write "{_joined(url, wanted)}"'
+    elif not path and host not in _WITHOUT_PATH:
         yield (
             f"{key}: it has no path, and most providers want /v1 in it, as their SDKs do; if calls are "
-            f'answered with 404, write "{provider.base_url.rstrip("/")}/v1"'
+            f'answered with 404, write "{_joined(url, "/v1")}"'
         )
+
+
+def _joined(url: SplitResult, path: str) -> str:
+    return f"{url.scheme}://{url.netloc}{path}"

@@ -48,6 +48,8 @@ _REGIONS = {
 }
 AREAS: Mapping[str, str] = {name: area for area, names in _REGIONS.items() for name in names.split()}
 """Regions to the area that each lies in: the European Union, or a country."""
+AREA_NAMES = ("eu", "eea", *(area for area in _REGIONS if area != "eu"))
+"""The names of areas."""
 _WIDER: Mapping[str, str] = {"eu": "eea", "no": "eea"}
 
 _AWS = re.compile(

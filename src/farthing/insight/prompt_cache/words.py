@@ -22,7 +22,8 @@ REASONS: Final[Mapping[PromptCacheResult, str]] = {
 FIXES: Final[Mapping[PromptCacheResult, str]] = {
     "first": "share what every session begins with: tools and system prompt, the same for all",
     "short": "nothing to do, unless several short requests can be one",
-    "unmarked": "mark the end of the system prompt and the last message with cache_control",
+    "unmarked": "set cache_control where the same beginning comes again in time, which "
+    'prompt_cache.breakpoints = "auto" does at kind "anthropic"; what comes only once costs less unmarked',
     "changed": "keep tools and system prompt the same in each turn; put what changes (times, ids) last",
     "model": "let a session keep its model: prompt_cache.stay, or one tier for the endpoint",
     "key": "let a session keep its key and replica",

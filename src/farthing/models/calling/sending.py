@@ -142,6 +142,9 @@ class Sending:
         self, attempt: Attempt, call: CallRequest, target: Target, model: str, fingerprint: str
     ) -> None:
         """Note what an answer names as its model."""
+        names = self._context.providers[target.provider].capabilities.names_model
+        if names is not None and not names(target.model):
+            model = ""
         attempt.model, attempt.fingerprint = model, fingerprint
         models = self._context.models
         if models is not None:

@@ -54,6 +54,13 @@ def entra_token(
     return bearer_of(f"{issuers.name}: the token of Entra", way, issuers.learn, clock)
 
 
+def signed_by(config: EntraConfig, env: Mapping[str, str]) -> Path | None:
+    """The certificate that the gateway signs with; None: it signs nothing."""
+    if config.certificate_file is not None or config.client_secret or config.federated_token_file:
+        return None if config.client_secret else config.certificate_file
+    return None if env.get("AZURE_CLIENT_SECRET") else _path(env, "AZURE_CLIENT_CERTIFICATE_PATH")
+
+
 def _way(config: EntraConfig, env: Mapping[str, str], issuers: Issuers) -> _Fetch:
     client_id = config.client_id or env.get("AZURE_CLIENT_ID", "")
     tenant = config.tenant_id or env.get("AZURE_TENANT_ID", "")

@@ -27,6 +27,7 @@ JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 EXCHANGE_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # a type
 ASSERTION_S = 3_600
+FILE_BYTES_MAX = 262_144
 FIXES = {
     "Invalid JWT Signature": "the key was deleted at Google, or the file is not whole: create a new key",
     "account not found": "the service account does not exist any more: name another's file",
@@ -73,6 +74,18 @@ def google_token(
     return bearer_of(what, fetch, issuers.learn, clock, more)
 
 
+def signed_by(config: GoogleConfig, env: Mapping[str, str]) -> Path | None:
+    """The file whose key the gateway signs with; None: it signs nothing, or the file cannot be read."""
+    path = config.credentials_file or _default_file(env)
+    try:
+        said = None if path is None else any_json(path.expanduser().read_bytes()[:FILE_BYTES_MAX])
+    except OSError:
+        return None
+    source = said.get("source_credentials") if isinstance(said, dict) else None
+    kinds = [one.get("type") for one in (said, source) if isinstance(one, dict)]
+    return path if "service_account" in kinds else None
+
+
 def _check(said: Json, path: Path) -> None:
     """Raises:
     ConfigError: secrets would go to an address without TLS, or it names a source that is not supported.
@@ -111,7 +124,7 @@ def _account(path: Path, issuers: Issuers) -> Json:
     """
     try:
         with path.expanduser().open("rb") as file:
-            value = read_json(file.read(262_144))
+            value = read_json(file.read(FILE_BYTES_MAX))
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read ({error.strerror}); name a file of Google's credentials"

@@ -31,8 +31,8 @@ def kept(state_dir: Path) -> File | None:
         return None
     except (OSError, ValueError) as why:
         log.warning(
-            "%s cannot be used: %s; the price list of the package is: `farthing models refresh` again, or "
-            "`farthing models refresh --forget`",
+            "%s cannot be used: %s; the package's own price list is used instead: fetch it again by "
+            "`farthing models refresh`, or remove it by `farthing models refresh --forget`",
             path,
             why,
         )

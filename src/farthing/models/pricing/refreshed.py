@@ -134,10 +134,15 @@ def _of_litellm(content: bytes, today: str, before: Catalogue) -> tuple[list[dic
 
 
 def _converted(listed: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any] | None]:
-    """The rows that each entry comes to; None: it cannot be read."""
+    """The rows that each entry comes to; None: it cannot be read, or no model costs what it says."""
     for key, row in listed.items():
         try:
-            yield from rows_of(read_list({key: row}))
+            source = read_list({key: row})
+            prices = [price for entry in source.values() for price in entry.prices]
+            if any(max(price["in"], price["out"]) > PUSD_MAX for price in prices):
+                yield None
+            else:
+                yield from rows_of(source)
         except (TypeError, ValueError, AttributeError, ArithmeticError, KeyError, RecursionError):
             yield None
 

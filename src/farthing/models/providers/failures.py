@@ -47,8 +47,8 @@ def failure(
     said = _told(body, redact)
     if status == 401 or (status == 403 and _about_the_key(said)) or (status == 400 and _bad_key(said)):
         rejected = KeyRejected(
-            f"{provider} answered {status}: it refused the gateway's own key; the operator has to renew "
-            f"providers.{provider}.api_key",
+            f"{provider} answered {status}: it refused the gateway's own key or token, or what that may do; "
+            f"the operator has to look at the key or credentials of providers.{provider} and at their rights",
             upstream_status=status,
         )
         rejected.told = _code_of(said)
@@ -168,8 +168,8 @@ def _bad_key(said: Json | None) -> bool:
 def _code_of(said: Json | None) -> str:
     """The code of a refusal of our key, for the operator; empty where it has none, or none that is a name.
     Its words stay here: they may hold a part of a key, ours or another."""
-    code = "" if said is None else str(said.get("code") or said.get("type") or "")
-    return code if A_NAME.fullmatch(code) else ""
+    names = () if said is None else (said.get(name) for name in ("code", "type", "status"))
+    return next((name for name in names if isinstance(name, str) and A_NAME.fullmatch(name)), "")
 
 
 def wait_s(headers: Mapping[bytes, bytes], body: bytes, now_unix_s: float | None = None) -> float | None:

@@ -78,6 +78,19 @@ def test_litellms_format_goes_over_the_list_and_keeps_the_prices_of_before() -> 
     assert found.changed == 1 and found.added == 101
 
 
+def test_a_price_of_litellms_format_that_no_model_has_is_counted_and_changes_nothing() -> None:
+    dear = {
+        "litellm_provider": "openai",
+        "mode": "chat",
+        "input_cost_per_token": 1,
+        "output_cost_per_token": 5e-5,
+        "max_input_tokens": 7,
+    }
+    found = read(litellms(**{"gpt-5.2": dear}))
+    assert (found.refused, found.changed) == (1, 0)
+    assert Catalogue.of(File(found.content)).find("openai", "gpt-5.2") == SHIPPED.find("openai", "gpt-5.2")
+
+
 def test_prices_that_jump_are_told_and_others_are_not() -> None:
     low = {"provider": "openai", "model": "gpt-5.2", "prices": [{"in": 1_000, "out": 2_000}]}
     same = {"provider": "openai", "model": "gpt-4o", "prices": [{"in": 3_000_000, "out": 9_000_000}]}

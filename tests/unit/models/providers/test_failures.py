@@ -154,7 +154,14 @@ def test_a_refused_request_is_told_from_a_refused_key(
     left = NoProviderLeft([found])
     assert left.status == (502 if kind is KeyRejected else status)
     assert ("bad key" in str(left)) is False
-    assert ("renew providers.up.api_key" in str(left)) == (kind is KeyRejected)
+    assert ("look at the key or credentials of providers.up" in str(left)) == (kind is KeyRejected)
+
+
+def test_the_word_of_google_for_a_refused_right_is_kept_for_the_operator() -> None:
+    error = {"code": 403, "message": "Vertex AI API is disabled for sk-x", "status": "PERMISSION_DENIED"}
+    found = failure("vertex", 403, {}, wire({"error": error}), KEYS)
+    assert isinstance(found, KeyRejected) and found.told == "PERMISSION_DENIED"
+    assert "api_key" not in str(found), "a provider whose tokens are fetched has none"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from farthing.brain.route.expression import Expression
 from farthing.cli.found import state_dir_here
 from farthing.cli.reading import config_option
 from farthing.config import Config
-from farthing.errors import ConfigError
+from farthing.errors import ConfigError, FarthingError
 
 NO_URL = (
     "no catalogue_url is set and no --url given, and Farthing has none of its own: name the https address of "
@@ -48,8 +48,12 @@ def command(url: str | None, forget: bool, as_json: bool, config: Path | None) -
     if forget:
         existed = kept_list.forget(state_dir)
         version = kept_list.packaged().header.version
-        told = "the fetched price list is gone" if existed else "no price list had been fetched"
-        _say(as_json, {"forgotten": existed, "version": version}, [f"{told}; from the next start: {version}"])
+        told = (
+            f"the fetched price list is gone; used from the next start or reload on: {version}"
+            if existed
+            else f"no price list had been fetched; the package's is used: {version}"
+        )
+        _say(as_json, {"forgotten": existed, "version": version}, [told])
         return
     url = url or settings.catalogue_url
     if url is None:
@@ -64,11 +68,14 @@ def _refresh(url: str, state_dir: Path, as_json: bool) -> None:
 
     from farthing.models.pricing import kept_list
     from farthing.models.pricing.catalogue import today
-    from farthing.models.pricing.refreshed import read_fetched
+    from farthing.models.pricing.refreshed import NotAList, read_fetched
     from farthing.wiring.catalogue import fetched
 
     before = kept_list.current(state_dir)
-    content = asyncio.run(fetched(url))
+    try:
+        content = asyncio.run(fetched(url))
+    except FarthingError as why:
+        raise NotAList(f"{why}; nothing is changed, the list in use is {before.version}") from None
     source = urlsplit(url).hostname or ""
     found = read_fetched(content, source=source, today=today(), before=before)
     kept = kept_list.keep(state_dir, found.content)

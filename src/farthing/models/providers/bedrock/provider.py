@@ -112,7 +112,11 @@ class BedrockProvider(TranslatingProvider):
             write=self._anew,
             passage=passage,
         )
-        self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
+        self.capabilities = Capabilities(
+            operations=frozenset({"chat"}),
+            counts_tokens=True,
+            names_model=is_claude,  # in Messages; Converse does not
+        )
         self.credentials = self._keys = keys
         self._files = config.file_prefixes
         self._region = config.region
