@@ -102,6 +102,10 @@ def test_a_silent_change_suspends_the_certificate_over_a_restart_until_it_is_mea
             until(lambda: ask(gateway).tier == "cheap")
             assert ask(gateway).attempts[0].model == "small-2025-01-01"
             assert ask(gateway, stream=True).attempts[0].model == "small-2025-01-01"
+            models.small = "chosen"
+            chosen = ask(gateway, models=["small", "chosen"])
+            assert chosen.attempts[0].model == "chosen", "a client's list of models: its provider chose"
+            assert gateway.metric("farthing_model_changes_total") == 0
             models.small = "small-2025-09-09"
             assert ask(gateway).tier == "cheap", "the answer that tells of the change is out already"
             for _ in range(5):
@@ -110,6 +114,7 @@ def test_a_silent_change_suspends_the_certificate_over_a_restart_until_it_is_mea
                 assert "a/small answers with another model, small-2025-09-09" in receipt.route_reason
             logged = gateway.logged()
             assert logged.count("a/small answers with another model") == 2, "the alarm, and what it suspends"
+            assert "again: the routing policy faq@1, whose requests go to the expensive tier (" in logged
             assert gateway.metric("farthing_model_changes_total") == 1
             assert gateway.metric("farthing_route_retreated") == 1
             until(lambda: "another model, small-2025-09-09 instead" in command(gateway, "quality"))

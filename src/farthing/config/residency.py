@@ -35,9 +35,7 @@ def remaining(config: Config) -> dict[str, Remaining]:
     for name, endpoint in config.endpoints.items():
         if not endpoint.residency:
             continue
-        tiers = tiers_of(config, endpoint)
-        targets = dict.fromkeys(t for tier in tiers for t in config.tiers[tier].targets)
-        outside = {target: _outside_of(config, target, endpoint) for target in targets}
+        outside = {target: _outside_of(config, target, endpoint) for target in targets_of(config, endpoint)}
         found[name] = Remaining(
             residency=endpoint.residency,
             targets=tuple(target for target, region in outside.items() if region is None),
@@ -61,6 +59,12 @@ def tiers_of(config: Config, endpoint: EndpointConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tier for tier in (*named, *more) if tier in config.tiers))
 
 
+def targets_of(config: Config, endpoint: EndpointConfig) -> tuple[str, ...]:
+    """The targets of `tiers_of`."""
+    tiers = tiers_of(config, endpoint)
+    return tuple(dict.fromkeys(target for tier in tiers for target in config.tiers[tier].targets))
+
+
 def residency_faults(config: Config) -> Faults:
     """What keeps an endpoint from being served within its regions."""
     for name, endpoint in config.endpoints.items():
@@ -74,7 +78,7 @@ def residency_faults(config: Config) -> Faults:
             targets = config.tiers[tier].targets
             if not any(_stays(config, target, endpoint) for target in targets):
                 yield (*here, "residency"), _nothing_left(config, tier, endpoint)
-        for place, target in _asked(endpoint):
+        for place, target in asked_about(endpoint):
             if not _stays(config, target, endpoint):
                 yield (*here, *place), _outside(config, target, endpoint)
         yield from _embedder(config, endpoint, here)
@@ -101,7 +105,7 @@ def _outside(config: Config, target: str, endpoint: EndpointConfig) -> str:
     )
 
 
-def _asked(endpoint: EndpointConfig) -> Iterator[tuple[Where, str]]:
+def asked_about(endpoint: EndpointConfig) -> Iterator[tuple[Where, str]]:
     """The targets that are asked about the texts of an endpoint, and where they are named."""
     semantic, quality = endpoint.cache.semantic, endpoint.quality
     if semantic.judge is not None:

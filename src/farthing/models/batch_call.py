@@ -95,7 +95,8 @@ class LineCaller(Caller):
             raise NoProviderLeft([outcome.error])
         result = CallResult(self._target, attempt, self._real.health(self._target), self._capped_by)
         result.reply = outcome.reply
-        self._real.note_names(attempt, call, self._target, outcome.reply.model, outcome.reply.fingerprint)
+        # of hours ago, which says nothing of what answers now
+        attempt.model, attempt.fingerprint = outcome.reply.model, outcome.reply.fingerprint
         return result
 
     def tell(self, receipt: Receipt, tier: str) -> Attempt:

@@ -802,12 +802,12 @@ class Caller:
     def note_names(
         self, attempt: Attempt, call: CallRequest, target: Target, model: str, fingerprint: str
     ) -> None:
-        """Note what an answer names as its model."""
+        """Note what an answer names as its model. Whom a client lets choose among `models` names any."""
         attempt.model, attempt.fingerprint = model, fingerprint
-        if self.models is not None:
+        if self.models is not None and "models" not in call.request.body:
             kept = call.receipt.purpose in KEPT
             endpoint = call.request.endpoint.name if kept else ""
-            self.models.answered(target.name, target.model, endpoint, model, fingerprint)
+            self.models.answered(target.name, target.model, endpoint, model, fingerprint, attempt.lane)
 
     async def _open(
         self, result: CallResult, call: CallRequest, exchange: Exchange, within: Within, others: bool
