@@ -212,6 +212,43 @@ def test_no_provider_outside_counts_the_tokens(tmp_path: Path) -> None:
                 assert len(there.calls) == calls
 
 
+REPLICAS = """
+[providers.both]
+kind = "anthropic"
+base_url = "{there}"
+api_key = "${{PROVIDER_KEY}}"
+region = "eu-west-2"
+[[providers.both.replicas]]
+base_url = "{here}"
+region = "europe-west4"
+[tiers.cheap]
+targets = ["both/small"]
+hedge_after_ms = 20
+[cache]
+exact = "off"
+[endpoints.eu]
+residency = ["eu"]
+[endpoints.any]
+"""
+
+
+def test_of_a_target_with_several_addresses_those_within_are_asked_for_all(tmp_path: Path) -> None:
+    counting = b'{"model":"both/small","messages":[{"role":"user","content":"hello"}]}'
+    headers = {"x-farthing-endpoint": "eu", "anthropic-version": "2023-06-01"}
+    with FaultProvider() as here, FaultProvider() as there:
+        addresses = {"here": here.base_url.removesuffix("/v1"), "there": there.base_url.removesuffix("/v1")}
+        with running(REPLICAS.format(**addresses), tmp_path, {"PROVIDER_KEY": "key"}) as gateway:
+            for number in range(12):
+                assert gateway.chat(f"hello {number}", model="farthing/eu").status == 200
+            assert gateway.post("/v1/messages/count_tokens", counting, headers).status == 200
+            here.script(*["U10"] * 10)
+            assert gateway.chat("hello again", model="farthing/eu").status >= 500, "no other lane, no hedge"
+            assert not there.calls and len(here.calls) > 13
+            for number in range(12):
+                assert gateway.chat(f"hi {number}", model="farthing/any").status == 200
+            assert there.calls
+
+
 # -- near ---------------------------------------------------------------------------------------------
 
 WHOLE = {

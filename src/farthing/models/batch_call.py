@@ -58,7 +58,7 @@ class DraftCaller(Caller):
             left_nusd is not None
             and route.escalation is None  # a doubtful answer would have to be asked again, singly
             and not call.prompt.stream
-            and self._real.regions.allows(call.request.endpoint, target)
+            and self._real.regions.allows_first(call.request.endpoint, target)
             and self._real.batch_api(target.provider) is not None
             and self._real.health(target).cooldown_s() <= 0
         ):

@@ -74,6 +74,7 @@ from farthing.runtime.seldom import Seldom, Tally
 from farthing.text.asked import lacking
 from farthing.types import (
     Attempt,
+    Endpoint,
     Operation,
     Prompt,
     Receipt,
@@ -255,7 +256,8 @@ class Caller:
         self, call: CallRequest, targets: Sequence[Target], place: int, lanes: Lanes, failed: Sequence[Failed]
     ) -> Lane | None:
         """As `_ready`, of a target that has several lanes."""
-        target, tokens, tried = targets[place], call.prompt.input_tokens, tried_in(failed)
+        target, tokens = targets[place], call.prompt.input_tokens
+        tried = self._passed_over(call, target, lanes, failed)
         affinity, prefers = affinity_of(call.request, lanes.homes), self._prefers(call, target)
         lane = lanes.pick(affinity, tokens, tried=tried, prefers=prefers)
         if lane is None or not self._config.adaptive:
@@ -274,7 +276,14 @@ class Caller:
         way = self._way(target)
         if not isinstance(way, Lanes) or left <= self._others(call, targets, place, None):
             return None
-        return way.next_after(failed[-1], affinity_of(call.request, way.homes), tried_in(failed))
+        tried = self._passed_over(call, target, way, failed)
+        return way.next_after(failed[-1], affinity_of(call.request, way.homes), tried)
+
+    def _passed_over(
+        self, call: CallRequest, target: Target, lanes: Lanes, failed: Sequence[Failed]
+    ) -> set[Health]:
+        """The health of each lane that has failed, or that the request may not take."""
+        return tried_in(failed).union(self.regions.barred(call.request.endpoint, target, lanes.all))
 
     def _prefers(self, call: CallRequest, target: Target) -> Callable[[Lane], bool] | None:
         """Where each key is of another account: the lanes that are told all, as those are not that other
@@ -282,6 +291,13 @@ class Caller:
         if not self._limits[target.provider].separate_accounts:
             return None
         return lambda lane: self._is_told_all(call, target, lane.provider)
+
+    def within(self, endpoint: Endpoint, target: Target) -> Provider | None:
+        """The provider of `target` at its first address that requests of `endpoint` may go to; None: they may
+        go to none."""
+        own = Place(self._providers[target.provider])
+        found = self.regions.within(endpoint, target, self._ways.places.get(target.provider) or (own,))
+        return None if found is None else found.provider
 
     def batch_api(self, provider: str) -> BatchApi | None:
         """The batch interface of a provider. None: it has none, or the configuration does not use it."""
@@ -370,8 +386,10 @@ class Caller:
     def _others(self, call: CallRequest, targets: Sequence[Target], place: int, lane: Lane | None) -> bool:
         """Whether another target, or another address than that of `lane`, could be called instead of this
         one."""
-        if lane is not None and lane.among is not None and lane.among.others(lane):
-            return True
+        if lane is not None and lane.among is not None:
+            barred = self.regions.barred(call.request.endpoint, targets[place], lane.among.all)
+            if lane.among.others(lane, barred):
+                return True
         return len(targets) > place + 1 and any(
             self.health(target).cooldown_s() <= 0 and self._can_be_told(call, target)
             for target in targets[place + 1 :]
@@ -445,7 +463,7 @@ class Caller:
                 lane.health: (one, lane)
                 for one in route.targets
                 if one.name not in refused
-                for lane in self._left(one, failed)
+                for lane in self._left(call, one, failed)
             }
             targets = [(one, health) for health, (one, _) in ways.items()]
             found = next_try(targets, failed, self._config.retry_wait_s_max, hold.left_s)
@@ -479,10 +497,12 @@ class Caller:
         self._tell_of_end(route, failed, errors)
         raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
 
-    def _left(self, target: Target, failed: Sequence[Failed]) -> Sequence[Lane]:
+    def _left(self, call: CallRequest, target: Target, failed: Sequence[Failed]) -> Sequence[Lane]:
         """The lanes of a target that may be called where none is left that is well."""
         way = self._way(target)
-        return (way,) if isinstance(way, Lane) else way.left(failed)
+        if isinstance(way, Lane):
+            return (way,)
+        return way.left(failed, self.regions.barred(call.request.endpoint, target, way.all))
 
     async def _turn(self, call: CallRequest, health: Health, waited_s: float) -> None:
         """Wait until a target that is full has room, where there is no other; the receipt says how long."""
@@ -530,9 +550,7 @@ class Caller:
         `failed`."""
         raise NotImplementedError
 
-    def _made_ready(
-        self, call: CallRequest, target: Target, provider: Provider
-    ) -> tuple[Prompt, int | None, str]:
+    def _made_ready(self, call: CallRequest, target: Target, lane: Lane) -> tuple[Prompt, int | None, str]:
         """The prompt as it goes to `target`, the most that its answer may cost in nano-dollars (None: nothing
         limits it), and the names of what its provider is not told.
 
@@ -540,7 +558,8 @@ class Caller:
             ProviderError: it may not go there, or a field cannot be sent and may not be left out.
             ContractExceeded: it costs too much there.
         """
-        self.regions.check(call.request.endpoint, target)
+        provider = lane.provider
+        self.regions.check(call.request.endpoint, target, lane.place)
         least = provider.capabilities.output_tokens_min
         prompt = _with_at_least(call.prompt, least) if least else call.prompt
         left_nusd = call.hold.left_nusd
@@ -560,8 +579,8 @@ class Caller:
     async def _attempt(
         self, call: CallRequest, target: Target, lane: Lane, route: Route, *, again: bool, others: bool
     ) -> CallResult:
-        hold, receipt, health, provider = call.hold, call.receipt, lane.health, lane.provider
-        prompt, worst_case, left_out = self._made_ready(call, target, provider)
+        hold, receipt, health = call.hold, call.receipt, lane.health
+        prompt, worst_case, left_out = self._made_ready(call, target, lane)
         hold.call(worst_case)
         self._ledger.intend(receipt, target.name)
         began_s = self._clock()

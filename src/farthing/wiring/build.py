@@ -361,7 +361,7 @@ def build(config: Config, parts: Parts) -> Serving:
         ).entries,
         named=partial(list_named, targets=targets),
         model=partial(describe_model, router=rules, targets=targets),
-        count=PromptCounter(steps, rules, providers, parts.transport, parts.tokens.sizes).count,
+        count=PromptCounter(steps, rules, parts.transport, parts.tokens.sizes).count,
         targets=frozenset(targets.configured),
         responses=parts.responses,
         responses_ttl_s=config.responses.ttl_s,

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from farthing.errors import FarthingError, ProviderError, forget_frames
-from farthing.models.call import Caller, CallRequest, CallResult, failure_of, tried_in
+from farthing.models.call import Caller, CallRequest, CallResult, failure_of
 from farthing.models.hedging.race import answered, run_both
 from farthing.models.hedging.terms import Hedging
 from farthing.models.lanes.pick import Lane
@@ -106,7 +106,9 @@ class HedgingCaller(Caller):
         hold, target = call.hold, route.targets[place]
         if hold.left_calls == 0 or not lane.health.has_retry:
             return None
-        other = None if lane.among is None else lane.among.beside(lane, tried_in(failed))
+        among = lane.among
+        tried = set() if among is None else self._passed_over(call, target, among, failed)
+        other = None if among is None else among.beside(lane, tried)
         found = None if other is None else (target, other)
         tiers = route.tiers or {}
         for number in range(place + 1, len(route.targets)):
