@@ -232,6 +232,7 @@ residency = ["eu"]
 """
 
 
+@pytest.mark.slow
 def test_of_a_target_with_several_addresses_those_within_are_asked_for_all(tmp_path: Path) -> None:
     counting = b'{"model":"both/small","messages":[{"role":"user","content":"hello"}]}'
     headers = {"x-farthing-endpoint": "eu", "anthropic-version": "2023-06-01"}

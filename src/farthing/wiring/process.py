@@ -196,7 +196,10 @@ class Gateway:
         admin = config.admin
         if admin.port is None:
             return None
-        handler = Admin(admin, operators_parts(lambda: self._edge.serving.keeper, self._parts.responses))
+        parts = operators_parts(
+            lambda: self._edge.serving.keeper, self._parts.responses, self._parts.completions
+        )
+        handler = Admin(admin, parts)
         limits = ServerConfig(
             host=admin.host,
             port=admin.port,
