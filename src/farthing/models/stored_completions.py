@@ -36,49 +36,66 @@ _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 class Keepers:
     """The providers of one configuration that keep chat completions, and where each does: at each of its
-    addresses apart, and there in each account apart, if it has separate ones."""
+    addresses apart, and there in each account apart, if it has separate ones. Keys may be of several projects
+    all the same, so the one that made a completion asks for it as long as it is there."""
 
     def __init__(
         self, places: Mapping[str, Sequence[Place]], limits: Mapping[str, ProviderConfig], key: bytes
     ) -> None:
         """`places` are those of each provider, its own address and first key at first. `key` is that of the
         installation: a mark tells neither an address nor a key."""
-        self._labels: dict[tuple[str, str], str] = {}
-        self._places: dict[tuple[str, str], list[Place]] = {}
-        digest = blake2b(digest_size=MARK_BYTES, key=key)
-        for name, several in places.items():
-            marks = [_mark(digest, one, limits[name].separate_accounts) for one in several]
-            for mark, place in zip(marks, several, strict=True):
-                if place.provider.capabilities.stored_completions:
-                    self._labels[name, place.label] = mark if len({*marks}) > 1 else ""
-                    self._places.setdefault((name, mark), []).append(place)
-            if (name, marks[0]) in self._places:
-                self._places[name, ""] = self._places[name, marks[0]]
+        self._digest = blake2b(digest_size=MARK_BYTES, key=key)
+        self._separate = {name for name in places if limits[name].separate_accounts}
+        self._places = {
+            name: {self._mark(one): one for one in several if one.provider.capabilities.stored_completions}
+            for name, several in places.items()
+        }
+        self._single = {name for name, several in places.items() if len(several) == 1}
 
     def keeps(self, provider: str, mark: str) -> bool:
         """Whether the place that is noted as `mark` is there, and has completions."""
-        return (provider, mark) in self._places
+        return bool(self._found(provider, mark))
 
     def mark(self, provider: str, lane: str) -> str | None:
         """What is noted of where `provider` keeps an answer that came by the lane labelled so; empty: it has
         one place. None: it keeps none there."""
-        return self._labels.get((provider, lane))
+        for mark, place in self._places.get(provider, {}).items():
+            if place.label == lane:
+                return "" if provider in self._single else mark
+        return None
 
     def place(self, provider: str, mark: str, now_s: float) -> Place:
-        """Where to ask for what is noted with `mark`; by a key that was not refused of late, if there is one.
-        Empty: the provider's own address and first account, as before it had others.
+        """Where to ask for what is noted with `mark`; by another key of the address where its own rests.
+        Empty: the provider's own address and first key, as before it had others.
 
         Raises:
-            KeyError: not `keeps`.
+            IndexError: not `keeps`.
         """
-        found = self._places[provider, mark]
+        found = self._found(provider, mark)
         return next((one for one in found if one.rests_until_s <= now_s), found[0])
 
+    def _found(self, provider: str, mark: str) -> list[Place]:
+        """The places to ask, the best first."""
+        places = self._places.get(provider, {})
+        if not mark:
+            return list(places.values())[:1]
+        exact = [places[mark]] if mark in places else []
+        if provider in self._separate:
+            return exact
+        return exact + [
+            one for other, one in places.items() if _at_one_address(other, mark) and other != mark
+        ]
 
-def _mark(digest: "blake2b", place: Place, separate_accounts: bool) -> str:
-    found = digest.copy()
-    found.update((place.identity if separate_accounts else place.address).encode())
-    return found.hexdigest()
+    def _mark(self, place: Place) -> str:
+        """Digests of its address, and of that and its key."""
+        address, whole = self._digest.copy(), self._digest.copy()
+        address.update(place.address.encode())
+        whole.update(place.identity.encode())
+        return address.hexdigest() + whole.hexdigest()
+
+
+def _at_one_address(mark: str, other: str) -> bool:
+    return mark[: 2 * MARK_BYTES] == other[: 2 * MARK_BYTES]
 
 
 class Asked(Struct, frozen=True, kw_only=True):

@@ -83,29 +83,28 @@ def keepers(found: Config) -> Keepers:
     return Keepers(places, found.providers, b"key")
 
 
-def labels(found: Keepers) -> list[str]:
-    """Of the lanes whose answers are kept."""
-    return [label for _, label in found._labels]
+LANES = ("main, key 1", "main, key 2", "replica azure", "replica own")
 
 
-def test_an_address_is_noted_of_several_and_asked_again() -> None:
+def test_the_lane_is_noted_of_several_and_asked_again() -> None:
     found = keepers(config(TWO_KEYS))
-    marks = {label: found.mark("a", label) for label in labels(found)}
-    assert set(marks) == {"main, key 1", "main, key 2", "replica azure"}, "the third keeps none"
-    assert found.mark("a", "replica own") is None and found.mark("b", "") is None
-    assert marks["main, key 1"] == marks["main, key 2"] != marks["replica azure"]
-    for label, mark in marks.items():
-        assert mark and found.keeps("a", mark)
-        assert found.place("a", mark, 0.0).label.partition(",")[0] == label.partition(",")[0]
+    for lane in LANES[:3]:
+        mark = found.mark("a", lane)
+        assert mark and found.keeps("a", mark) and found.place("a", mark, 0.0).label == lane
+        assert len(mark) == 32 and not set(mark) - set("0123456789abcdef"), "digests, and nothing else"
+    assert found.mark("a", LANES[3]) is None, "it keeps none"
+    assert found.mark("b", "") is None
     assert found.place("a", "", 0.0).label == "main, key 1", "as before it had others"
 
 
-def test_a_key_that_rests_is_not_asked_with_while_there_is_another() -> None:
+def test_another_key_of_the_address_asks_where_its_own_rests_or_is_gone() -> None:
     found = keepers(config(TWO_KEYS))
     mark = found.mark("a", "main, key 2") or ""
     found.place("a", mark, 0.0).rests_until_s = 50.0
-    assert found.place("a", mark, 10.0).label == "main, key 2"
-    assert found.place("a", mark, 60.0).label == "main, key 1"
+    assert found.place("a", mark, 10.0).label == "main, key 1"
+    assert found.place("a", mark, 60.0).label == "main, key 2"
+    after = keepers(config('api_keys = ["${THREE}"]'))
+    assert after.place("a", mark, 0.0).label == "main"
 
 
 def test_separate_accounts_are_noted_apart_and_found_when_the_order_of_keys_changes() -> None:
@@ -116,12 +115,16 @@ def test_separate_accounts_are_noted_apart_and_found_when_the_order_of_keys_chan
     after = keepers(config(f'api_keys = ["${{THREE}}", "${{TWO}}", "${{ONE}}"]\n{separate}'))
     assert after.place("a", one, 0.0).label == "main, key 3"
     assert after.place("a", two, 0.0).label == "main, key 2"
+    after.place("a", two, 0.0).rests_until_s = 50.0
+    assert after.place("a", two, 0.0).label == "main, key 2", "no other account has it"
     gone = keepers(config(f'api_keys = ["${{THREE}}", "${{TWO}}"]\n{separate}'))
     assert gone.keeps("a", two) and not gone.keeps("a", one)
 
 
 def test_one_place_needs_no_mark_and_is_found_with_the_one_it_had_among_several() -> None:
-    one = keepers(config(TWO_KEYS, several=False))
-    assert one.mark("a", "key 1") == one.mark("a", "key 2") == ""
-    assert one.keeps("a", "") and one.keeps("a", keepers(config(TWO_KEYS)).mark("a", "main, key 1") or "?")
-    assert not one.keeps("a", keepers(config(TWO_KEYS)).mark("a", "replica azure") or "?")
+    one = keepers(config('api_key = "${ONE}"', several=False))
+    assert one.mark("a", "") == "" and one.keeps("a", "")
+    several = keepers(config(TWO_KEYS))
+    assert one.keeps("a", several.mark("a", "main, key 1") or "?")
+    assert one.keeps("a", several.mark("a", "main, key 2") or "?"), "an address's keys are of one account"
+    assert not one.keeps("a", several.mark("a", "replica azure") or "?")
