@@ -821,9 +821,11 @@ class Caller:
     def note_names(
         self, attempt: Attempt, call: CallRequest, target: Target, model: str, fingerprint: str
     ) -> None:
-        """Note what an answer names as its model. Whom a client lets choose among `models` names any."""
+        """Note what an answer names as its model. Where the client let its provider choose, that says nothing
+        of the target."""
         attempt.model, attempt.fingerprint = model, fingerprint
-        if self.models is not None and "models" not in call.request.body:
+        body = call.request.body
+        if self.models is not None and "models" not in body and "fallbacks" not in body:
             kept = call.receipt.purpose in KEPT
             endpoint = call.request.endpoint.name if kept else ""
             self.models.answered(target.name, target.model, endpoint, model, fingerprint, attempt.lane)
