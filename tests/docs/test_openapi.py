@@ -114,7 +114,7 @@ def test_the_page_has_every_header_a_request_may_carry() -> None:
 
 
 def test_the_operators_document_has_every_route_of_theirs_and_no_other() -> None:
-    mounted = Admin(AdminConfig(), operators_parts(lambda: None, RESPONSES)).mounted()
+    mounted = Admin(AdminConfig(), operators_parts(lambda: None, RESPONSES, RESPONSES)).mounted()
     routes = {(path, method.lower()) for _, path, methods, _ in mounted for method in methods}
     assert {(path, method) for path, method, _ in operations(ADMIN)} == routes
     listed = rows(DOCS / "http-api.md", "## Operators")

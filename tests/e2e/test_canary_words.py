@@ -174,7 +174,9 @@ def shown(gateway: Running) -> None:
     for path, methods in ROUTES.items():
         if b"GET" in methods:
             clean(gateway.request("GET", path, headers=bearer).body.decode(), path)
-    for _, path, taken, _ in Admin(AdminConfig(), operators_parts(lambda: None, NO_RESPONSES)).mounted():
+    for _, path, taken, _ in Admin(
+        AdminConfig(), operators_parts(lambda: None, NO_RESPONSES, NO_RESPONSES)
+    ).mounted():
         reply = operators(gateway, path)
         assert (reply.status == 200) == ("GET" in taken)
         clean(headers_of(reply) + reply.body.decode(), path)

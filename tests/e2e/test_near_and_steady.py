@@ -102,6 +102,10 @@ def test_a_silent_change_suspends_the_certificate_over_a_restart_until_it_is_mea
             until(lambda: ask(gateway).tier == "cheap")
             assert ask(gateway).attempts[0].model == "small-2025-01-01"
             assert ask(gateway, stream=True).attempts[0].model == "small-2025-01-01"
+            models.small = "chosen"
+            chosen = ask(gateway, models=["small", "chosen"])
+            assert chosen.attempts[0].model == "chosen", "a client's list of models: its provider chose"
+            assert gateway.metric("farthing_model_changes_total") == 0
             models.small = "small-2025-09-09"
             assert ask(gateway).tier == "cheap", "the answer that tells of the change is out already"
             for _ in range(5):
@@ -110,6 +114,7 @@ def test_a_silent_change_suspends_the_certificate_over_a_restart_until_it_is_mea
                 assert "a/small answers with another model, small-2025-09-09" in receipt.route_reason
             logged = gateway.logged()
             assert logged.count("a/small answers with another model") == 2, "the alarm, and what it suspends"
+            assert "again: the routing policy faq@1, whose requests go to the expensive tier (" in logged
             assert gateway.metric("farthing_model_changes_total") == 1
             assert gateway.metric("farthing_route_retreated") == 1
             until(lambda: "another model, small-2025-09-09 instead" in command(gateway, "quality"))
@@ -205,6 +210,44 @@ def test_no_provider_outside_counts_the_tokens(tmp_path: Path) -> None:
                 reply = gateway.post("/v1/messages/count_tokens", counting, headers)
                 assert reply.status == 200, reply.body
                 assert len(there.calls) == calls
+
+
+REPLICAS = """
+[providers.both]
+kind = "anthropic"
+base_url = "{there}"
+api_key = "${{PROVIDER_KEY}}"
+region = "eu-west-2"
+[[providers.both.replicas]]
+base_url = "{here}"
+region = "europe-west4"
+[tiers.cheap]
+targets = ["both/small"]
+hedge_after_ms = 20
+[cache]
+exact = "off"
+[endpoints.eu]
+residency = ["eu"]
+[endpoints.any]
+"""
+
+
+@pytest.mark.slow
+def test_of_a_target_with_several_addresses_those_within_are_asked_for_all(tmp_path: Path) -> None:
+    counting = b'{"model":"both/small","messages":[{"role":"user","content":"hello"}]}'
+    headers = {"x-farthing-endpoint": "eu", "anthropic-version": "2023-06-01"}
+    with FaultProvider() as here, FaultProvider() as there:
+        addresses = {"here": here.base_url.removesuffix("/v1"), "there": there.base_url.removesuffix("/v1")}
+        with running(REPLICAS.format(**addresses), tmp_path, {"PROVIDER_KEY": "key"}) as gateway:
+            for number in range(12):
+                assert gateway.chat(f"hello {number}", model="farthing/eu").status == 200
+            assert gateway.post("/v1/messages/count_tokens", counting, headers).status == 200
+            here.script(*["U10"] * 10)
+            assert gateway.chat("hello again", model="farthing/eu").status >= 500, "no other lane, no hedge"
+            assert not there.calls and len(here.calls) > 13
+            for number in range(12):
+                assert gateway.chat(f"hi {number}", model="farthing/any").status == 200
+            assert there.calls
 
 
 # -- near ---------------------------------------------------------------------------------------------

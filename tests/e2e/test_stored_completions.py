@@ -3,6 +3,7 @@ told again, labelled, listed, deleted; and what happens where they cannot be had
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -520,6 +521,51 @@ def test_a_file_that_cannot_be_written_costs_the_note_and_no_answer(
         assert ask(gateway, "GET", f"/v1/chat/completions/{reply.json['id']}").status == 503
         assert ask(gateway, "GET", "/v1/chat/completions").status == 503
         assert "could not be noted" in gateway.log.read_text()
+
+
+# -- several addresses -------------------------------------------------------------------------------
+
+
+def replicas_of(first: FaultProvider, second: FaultProvider, more: str = "") -> str:
+    replica = f'[[providers.keeps.replicas]]\nbase_url = "{second.base_url}"\n'
+    return config_of(first, more).replace("[providers.unsure]", f"{replica}[providers.unsure]")
+
+
+@pytest.mark.slow
+def test_each_is_asked_for_at_the_address_that_keeps_it_also_after_their_order_changes(
+    tmp_path: Path,
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    admin = f"[admin]\nport = {port}\n"
+    with FaultProvider() as one, FaultProvider() as two:
+        with running(replicas_of(one, two, admin), tmp_path, ENV) as gateway:
+            ids = [
+                chat(gateway, messages=[{"role": "user", "content": str(n)}]).json["id"] for n in range(16)
+            ]
+            assert one.shelf.ids and two.shelf.ids and {*one.shelf.ids, *two.shelf.ids} == {*ids}
+            theirs = chat(gateway, OTHER_KEY).json["id"]
+            for id in ids[:8]:
+                assert ask(gateway, "GET", f"/v1/chat/completions/{id}").json["id"] == id
+            page = ask(gateway, "GET", "/v1/chat/completions?limit=100").json
+            assert [entry["id"] for entry in page["data"]] == ids
+            reply = ask(gateway, "DELETE", f"/v1/chat/completions/{ids[0]}")
+            assert reply.status == 200 and ids[0] not in {*one.shelf.ids, *two.shelf.ids}
+            assert receipt_of(gateway, reply).attempts[0].lane in ("main", "replica 2")
+        with running(replicas_of(two, one, admin), tmp_path, ENV) as gateway:
+            for id in ids[1:]:
+                assert ask(gateway, "GET", f"/v1/chat/completions/{id}").status == 200
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            body, kind = b'{"tenant": "acme"}', {"content-type": "application/json"}
+            connection.request("POST", "/admin/responses/forget", body, kind)
+            done = json.loads(connection.getresponse().read())
+            assert done == {"tenant": "acme", "deleted": 0, "completions": 15}
+            assert (
+                ask(gateway, "GET", f"/v1/chat/completions/{ids[1]}").error["code"] == "completion_not_found"
+            )
+            assert ask(gateway, "GET", "/v1/chat/completions").json["data"] == []
+            assert ask(gateway, "GET", f"/v1/chat/completions/{theirs}", key=OTHER_KEY).status == 200
 
 
 # -- bounds, and restarts ----------------------------------------------------------------------------

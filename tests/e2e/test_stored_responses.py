@@ -546,13 +546,18 @@ def test_operators_see_how_much_is_stored_and_forget_a_tenant(
             assert reply.status == 200, reply.read()
             return json.loads(reply.read())
 
-        assert operators("GET", "/admin/responses") == {"responses": 0, "bytes": 0, "tenants": []}
+        assert operators("GET", "/admin/responses") == {
+            "responses": 0,
+            "bytes": 0,
+            "completions": 0,
+            "tenants": [],
+        }
         mine, theirs = ask(gateway).json["id"], ask(gateway, OTHER_KEY).json["id"]
         shown = operators("GET", "/admin/responses")
         assert [(one["tenant"], one["responses"]) for one in shown["tenants"]] == [("acme", 1), ("other", 1)]
         assert shown["bytes"] == sum(one["bytes"] for one in shown["tenants"]) > 1_000
         done = operators("POST", "/admin/responses/forget", b'{"tenant": "acme"}')
-        assert done == {"tenant": "acme", "deleted": 1}
+        assert done == {"tenant": "acme", "deleted": 1, "completions": 0}
         assert get(gateway, f"/v1/responses/{mine}").status == 404
         assert get(gateway, f"/v1/responses/{theirs}", OTHER_KEY).status == 200
         assert gateway.metric("farthing_responses_stored") == 1

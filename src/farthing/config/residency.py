@@ -21,12 +21,19 @@ class Remaining(Struct, frozen=True, kw_only=True):
     """Of its tiers, those that may be asked."""
     left_out: Mapping[str, str]
     """Of its tiers, those that may not, with their regions; empty: unknown."""
+    partly: Mapping[str, tuple[str, ...]]
+    """Of those that may be asked: the regions of addresses that may not; empty texts: unknown."""
 
     def story(self, endpoint: str) -> str:
         """In one line."""
-        out = ", ".join(f"{name} ({region or 'region unknown'})" for name, region in self.left_out.items())
+        out = ", ".join(f"{name} ({_shown((region,))})" for name, region in self.left_out.items())
         stays = f"endpoints.{endpoint} stays within {', '.join(self.residency)}"
-        return f"{stays}: it asks {', '.join(self.targets) or 'nothing'}" + (f"; never {out}" if out else "")
+        asked = ", ".join(self._with_addresses(name) for name in self.targets) or "nothing"
+        return f"{stays}: it asks {asked}" + (f"; never {out}" if out else "")
+
+    def _with_addresses(self, target: str) -> str:
+        out = self.partly.get(target)
+        return target if out is None else f"{target} (not its addresses: {_shown(out)})"
 
 
 def remaining(config: Config) -> dict[str, Remaining]:
@@ -35,13 +42,14 @@ def remaining(config: Config) -> dict[str, Remaining]:
     for name, endpoint in config.endpoints.items():
         if not endpoint.residency:
             continue
-        tiers = tiers_of(config, endpoint)
-        targets = dict.fromkeys(t for tier in tiers for t in config.tiers[tier].targets)
+        targets = targets_of(config, endpoint)
+        stays = tuple(target for target in targets if _stays(config, target, endpoint))
         outside = {target: _outside_of(config, target, endpoint) for target in targets}
         found[name] = Remaining(
             residency=endpoint.residency,
-            targets=tuple(target for target, region in outside.items() if region is None),
-            left_out={target: region for target, region in outside.items() if region is not None},
+            targets=stays,
+            left_out={target: outside[target][0] for target in targets if target not in stays},
+            partly={target: outside[target] for target in stays if outside[target]},
         )
     return found
 
@@ -61,6 +69,12 @@ def tiers_of(config: Config, endpoint: EndpointConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tier for tier in (*named, *more) if tier in config.tiers))
 
 
+def targets_of(config: Config, endpoint: EndpointConfig) -> tuple[str, ...]:
+    """The targets of `tiers_of`."""
+    tiers = tiers_of(config, endpoint)
+    return tuple(dict.fromkeys(target for tier in tiers for target in config.tiers[tier].targets))
+
+
 def residency_faults(config: Config) -> Faults:
     """What keeps an endpoint from being served within its regions."""
     for name, endpoint in config.endpoints.items():
@@ -74,7 +88,7 @@ def residency_faults(config: Config) -> Faults:
             targets = config.tiers[tier].targets
             if not any(_stays(config, target, endpoint) for target in targets):
                 yield (*here, "residency"), _nothing_left(config, tier, endpoint)
-        for place, target in _asked(endpoint):
+        for place, target in asked_about(endpoint):
             if not _stays(config, target, endpoint):
                 yield (*here, *place), _outside(config, target, endpoint)
         yield from _embedder(config, endpoint, here)
@@ -82,7 +96,7 @@ def residency_faults(config: Config) -> Faults:
 
 def _nothing_left(config: Config, tier: str, endpoint: EndpointConfig) -> str:
     regions = {one: _outside_of(config, one, endpoint) for one in config.tiers[tier].targets}
-    shown = ", ".join(f"{one} ({region or 'region unknown'})" for one, region in regions.items())
+    shown = ", ".join(f"{one} ({_shown(found[:1])})" for one, found in regions.items())
     within = ", ".join(endpoint.residency)
     hints = {_hint(name) for name in endpoint.residency if name not in known_names()}
     return (
@@ -99,7 +113,7 @@ def _hint(name: str) -> str:
 
 
 def _outside(config: Config, target: str, endpoint: EndpointConfig) -> str:
-    region = _outside_of(config, target, endpoint)
+    region = _outside_of(config, target, endpoint)[0]
     where = f"is in {region}" if region else "is in an unknown region"
     return (
         f"{quoted(target)} {where}, and texts of this endpoint must not leave "
@@ -107,7 +121,7 @@ def _outside(config: Config, target: str, endpoint: EndpointConfig) -> str:
     )
 
 
-def _asked(endpoint: EndpointConfig) -> Iterator[tuple[Where, str]]:
+def asked_about(endpoint: EndpointConfig) -> Iterator[tuple[Where, str]]:
     """The targets that are asked about the texts of an endpoint, and where they are named."""
     semantic, quality = endpoint.cache.semantic, endpoint.quality
     if semantic.judge is not None:
@@ -126,7 +140,7 @@ def _embedder(config: Config, endpoint: EndpointConfig, here: Where) -> Faults:
     if endpoint.cache.semantic.mode == "off" or not isinstance(embedder, RemoteEmbedderConfig):
         return
     target = f"{embedder.provider}/{embedder.model}"
-    if not _stays(config, target, endpoint):
+    if not is_within(_regions(config, target)[0], endpoint.residency):  # it asks the first address alone
         yield (
             (*here, "cache", "semantic", "mode"),
             f"questions of this endpoint would go to the embedder {target}, which is not within "
@@ -135,12 +149,21 @@ def _embedder(config: Config, endpoint: EndpointConfig, here: Where) -> Faults:
 
 
 def _stays(config: Config, target: str, endpoint: EndpointConfig) -> bool:
-    return _outside_of(config, target, endpoint) is None
+    """Whether `target` has an address that is within."""
+    return any(is_within(one, endpoint.residency) for one in _regions(config, target))
 
 
-def _outside_of(config: Config, target: str, endpoint: EndpointConfig) -> str | None:
-    """A region of `target` that is not within, empty where it is unknown; None: all are within."""
+def _outside_of(config: Config, target: str, endpoint: EndpointConfig) -> tuple[str, ...]:
+    """The regions of `target` that are not within, empty where they are unknown."""
+    return tuple(one for one in _regions(config, target) if not is_within(one, endpoint.residency))
+
+
+def _regions(config: Config, target: str) -> tuple[str, ...]:
+    """Those of the addresses of `target`, its provider's own first."""
     provider, _, model = target.partition("/")
     found = config.providers.get(provider)
-    regions = ("",) if found is None else regions_of(found, model)
-    return next((one for one in regions if not is_within(one, endpoint.residency)), None)
+    return ("",) if found is None else regions_of(found, model)
+
+
+def _shown(regions: tuple[str, ...]) -> str:
+    return ", ".join(one or "region unknown" for one in regions)

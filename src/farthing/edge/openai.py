@@ -101,6 +101,18 @@ class Asked(Struct, frozen=True, kw_only=True):
     """The model named in the path, which wins over the body (Azure); empty: none."""
 
 
+class _Heard(Struct, frozen=True, kw_only=True):
+    """What the headers of a request say besides its endpoint."""
+
+    session: str | None = None
+    task_type: str | None = None
+    documents: tuple[str, ...] = ()
+    passed: tuple[tuple[str, str], ...] = ()
+
+
+NOTHING_HEARD = _Heard()
+
+
 class Homes(Struct, frozen=True):
     """Which providers have what is passed through."""
 
@@ -161,9 +173,7 @@ class Reader:
                 model or the tier.
         """
         read = convert(body, _ChatBody, hint="" if "messages" in body else _hint(body))
-        model = self._names.get(read.model)
-        if model is None:
-            model = self._spelled(read.model)
+        model = self._names.get(read.model) or self._spelled(read.model)
         if not read.messages:
             raise InvalidRequest("`messages` is empty: send at least one message", param="messages")
         text, chars, plain = _texts(read.messages)
@@ -174,34 +184,20 @@ class Reader:
             chars, media_tokens = found.chars, found.media_tokens
         elif has_tools:
             chars = max(chars, asked.body_bytes)  # near enough, and far quicker than to write them out again
-        said_max = read.max_completion_tokens
-        if said_max is None:
-            said_max = read.max_tokens
-        options = read.stream_options
-        headers = asked.headers
+        said_max = read.max_tokens if read.max_completion_tokens is None else read.max_completion_tokens
+        options, headers, tenant = read.stream_options, asked.headers, asked.tenant
         endpoint = self.endpoint(model, asked)
         if "models" in body or "fallbacks" in body:
-            _refuse_further(body, asked.tenant, endpoint)
+            _refuse_further(body, tenant, endpoint)
         if body.get("store") is True:  # what another request was answered is not stored for this one
             endpoint = endpoint.asked_anew()
-        session: str | None = None
-        task_type: str | None = None
-        documents: tuple[str, ...] = ()
-        passed: tuple[tuple[str, str], ...] = ()
+        heard = NOTHING_HEARD
         if not headers.keys().isdisjoint(self._heard):
-            if CACHE_CONTROL in headers:
-                endpoint = _cached_as_asked(endpoint, headers[CACHE_CONTROL])
-            session = self.header_word(headers.get(SESSION))
-            task_type = self.header_word(headers.get(TASK))
-            documents = self.documents(_documents(headers[DOCUMENTS])) if DOCUMENTS in headers else ()
-            passed = self.passed(headers)
+            endpoint, heard = self._hear(endpoint, headers)
         tiers: tuple[str, ...] | None = None
-        tenant = asked.tenant
         if tenant.scope is not None or endpoint.scope is not None or model not in self._names:
             tiers = self._gate.tiers(model, tier, tenant, endpoint)
-        alias = ""
-        if model != read.model:
-            alias, body = read.model, {**body, "model": model}
+        alias = "" if model == read.model else read.model
         return Request(
             id=asked.id,
             tenant=tenant,
@@ -209,21 +205,36 @@ class Reader:
             operation="chat",
             model=model,
             alias=alias,
-            body=body,
+            body={**body, "model": model} if alias else body,
             text=text,
             prompt_chars=chars,
             stream=bool(read.stream),
             include_usage=options is not None and bool(options.include_usage),
             output_tokens_max=None if said_max is None else output_tokens_said(said_max),
-            session=session,
+            session=heard.session,
             user="" if read.user is None else self.digest_user(read.user),
-            task_type=task_type,
-            documents=documents,
+            task_type=heard.task_type,
+            documents=heard.documents,
             received_s=asked.received_s,
-            passed=passed,
+            passed=heard.passed,
             media_tokens=media_tokens,
             tier=tier,
             tiers=tiers,
+        )
+
+    def _hear(self, endpoint: Endpoint, headers: Mapping[bytes, bytes]) -> tuple[Endpoint, "_Heard"]:
+        """What headers say, and `endpoint` as they have it.
+
+        Raises:
+            InvalidRequest: one of them cannot be read.
+        """
+        if CACHE_CONTROL in headers:
+            endpoint = _cached_as_asked(endpoint, headers[CACHE_CONTROL])
+        return endpoint, _Heard(
+            session=self.header_word(headers.get(SESSION)),
+            task_type=self.header_word(headers.get(TASK)),
+            documents=self.documents(_documents(headers[DOCUMENTS])) if DOCUMENTS in headers else (),
+            passed=self.passed(headers),
         )
 
     def embeddings(self, body: Json, asked: Asked) -> Request:

@@ -56,7 +56,7 @@ class DraftCaller(Caller):
             left_nusd is not None
             and route.escalation is None  # a doubtful answer would have to be asked again, singly
             and not call.prompt.stream
-            and self._real.regions.allows(call.request.endpoint, target)
+            and self._real.regions.allows_first(call.request.endpoint, target)
             and self._real.batch_api(target.provider) is not None
             and self._real.health(target).cooldown_s() <= 0
         ):
@@ -92,9 +92,8 @@ class LineCaller(Caller):
         result = CallResult(self._target, attempt, self._real.health(self._target), self._capped_by)
         result.reply = outcome.reply
         result.extended = self._real.suits.extended(call, self._target) is not None
-        self._real.sending.note_names(
-            attempt, call, self._target, outcome.reply.model, outcome.reply.fingerprint
-        )
+        # of hours ago, which says nothing of what answers now
+        attempt.model, attempt.fingerprint = outcome.reply.model, outcome.reply.fingerprint
         return result
 
     def tell(self, receipt: Receipt, tier: str) -> Attempt:

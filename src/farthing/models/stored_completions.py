@@ -2,7 +2,8 @@
 that keeps a completion is asked, and its words go on as they came."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 
 import msgspec
 from msgspec import Raw, Struct
@@ -18,6 +19,7 @@ from farthing.errors import (
 )
 from farthing.models.calling.error_body import error_body
 from farthing.models.calling.telling import KEY_TOLD_EVERY_S
+from farthing.models.lanes.pick import Place
 from farthing.protocols import Ledger, Provider, Transport
 from farthing.runtime.seldom import Seldom
 from farthing.types import Attempt, Receipt
@@ -26,16 +28,83 @@ log = logging.getLogger("farthing.call")
 
 ANSWER_S = 60.0  # it looks something up and generates nothing
 ANSWER_BYTES_MAX = 33_554_432
+MARK_BYTES = 8
 JSON = "application/json"
 NULL = b"null"
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
+class Keepers:
+    """The providers of one configuration that keep chat completions, and where each does: at each of its
+    addresses apart, and there in each account apart, if it has separate ones. Keys may be of several projects
+    all the same, so the one that made a completion asks for it as long as it is there."""
+
+    def __init__(
+        self, places: Mapping[str, Sequence[Place]], limits: Mapping[str, ProviderConfig], key: bytes
+    ) -> None:
+        """`places` are those of each provider, its own address and first key at first. `key` is that of the
+        installation: a mark tells neither an address nor a key."""
+        self._digest = blake2b(digest_size=MARK_BYTES, key=key)
+        self._separate = {name for name in places if limits[name].separate_accounts}
+        self._places = {
+            name: {self._mark(one): one for one in several if one.provider.capabilities.stored_completions}
+            for name, several in places.items()
+        }
+        self._single = {name for name, several in places.items() if len(several) == 1}
+
+    def keeps(self, provider: str, mark: str) -> bool:
+        """Whether the place that is noted as `mark` is there, and has completions."""
+        return bool(self._found(provider, mark))
+
+    def mark(self, provider: str, lane: str) -> str | None:
+        """What is noted of where `provider` keeps an answer that came by the lane labelled so; empty: it has
+        one place. None: it keeps none there."""
+        for mark, place in self._places.get(provider, {}).items():
+            if place.label == lane:
+                return "" if provider in self._single else mark
+        return None
+
+    def place(self, provider: str, mark: str, now_s: float) -> Place:
+        """Where to ask for what is noted with `mark`; by another key of the address where its own rests.
+        Empty: the provider's own address and first key, as before it had others.
+
+        Raises:
+            IndexError: not `keeps`.
+        """
+        found = self._found(provider, mark)
+        return next((one for one in found if one.rests_until_s <= now_s), found[0])
+
+    def _found(self, provider: str, mark: str) -> list[Place]:
+        """The places to ask, the best first."""
+        places = self._places.get(provider, {})
+        if not mark:
+            return list(places.values())[:1]
+        exact = [places[mark]] if mark in places else []
+        if provider in self._separate:
+            return exact
+        return exact + [
+            one for other, one in places.items() if _at_one_address(other, mark) and other != mark
+        ]
+
+    def _mark(self, place: Place) -> str:
+        """Digests of its address, and of that and its key."""
+        address, whole = self._digest.copy(), self._digest.copy()
+        address.update(place.address.encode())
+        whole.update(place.identity.encode())
+        return address.hexdigest() + whole.hexdigest()
+
+
+def _at_one_address(mark: str, other: str) -> bool:
+    return mark[: 2 * MARK_BYTES] == other[: 2 * MARK_BYTES]
+
+
 class Asked(Struct, frozen=True, kw_only=True):
     """One call about a stored completion."""
 
     provider: str
+    mark: str
+    """Where the provider keeps it, as `Keepers` has it."""
     target: str
     """The target that made it, for the receipt."""
     method: str
@@ -58,24 +127,18 @@ class StoredCompletionsCaller:
     def __init__(
         self,
         *,
-        providers: Mapping[str, Provider],
+        keepers: Keepers,
         limits: Mapping[str, ProviderConfig],
         transport: Transport,
         ledger: Ledger,
         clock: Callable[[], float],
     ) -> None:
-        self._providers = {
-            name: one for name, one in providers.items() if one.capabilities.stored_completions
-        }
+        self._keepers = keepers
         self._limits = limits
         self._transport = transport
         self._ledger = ledger
         self._clock = clock
         self._tells = Seldom(KEY_TOLD_EVERY_S, clock)
-
-    def keeps(self, provider: str) -> bool:
-        """Whether the provider called so is there, and keeps completions."""
-        return provider in self._providers
 
     async def ask(self, asked: Asked, receipt: Receipt) -> Told:
         """Ask, and once more where the connection turns out to be stale or the credentials are replaced: to
@@ -91,12 +154,14 @@ class StoredCompletionsCaller:
             began_s = self._clock()
             attempt = Attempt(target=asked.target, tier="", started_ms=(began_s - receipt.started_s) * 1000)
             attempt.cost_nusd = 0
+            place = self._keepers.place(asked.provider, asked.mark, began_s)
+            attempt.lane = place.label
             receipt.attempts.append(attempt)
             receipt.calls += 1
             try:
-                return await self._ask(asked, receipt, attempt)
+                return await self._ask(asked, place.provider, receipt, attempt)
             except ProviderError as error:
-                self._note(error, asked, attempt)
+                self._note(error, asked, place, attempt)
                 if again or not _at_once(error):
                     raise NoProviderLeft([error], tried_again=again) from None
                 again = True
@@ -106,11 +171,11 @@ class StoredCompletionsCaller:
             finally:
                 attempt.total_ms = (self._clock() - began_s) * 1000
 
-    async def _ask(self, asked: Asked, receipt: Receipt, attempt: Attempt) -> Told:
+    async def _ask(self, asked: Asked, provider: Provider, receipt: Receipt, attempt: Attempt) -> Told:
         """Raises:
         ProviderError: it did not answer, or refused.
         """
-        provider, limits = self._providers[asked.provider], self._limits[asked.provider]
+        limits = self._limits[asked.provider]
         within_s = ANSWER_S if limits.whole_s is None else limits.whole_s
         credentials, number = provider.credentials, 0
         try:
@@ -138,10 +203,10 @@ class StoredCompletionsCaller:
             raise ProviderUnavailable(f"the code of the provider failed: {type(error).__name__}") from error
         return Told(body, returned)
 
-    def _note(self, error: ProviderError, asked: Asked, attempt: Attempt) -> None:
+    def _note(self, error: ProviderError, asked: Asked, place: Place, attempt: Attempt) -> None:
         """Write a failure down, without secrets."""
         forget_frames(error)
-        redact = self._providers[asked.provider].redact
+        redact = place.provider.redact
         error.target = asked.target
         error.args = (redact.text(str(error)),)
         lines = error.returned.decode("latin-1")
@@ -151,7 +216,8 @@ class StoredCompletionsCaller:
         attempt.error = error.code
         if attempt.status is None:
             attempt.status = error.upstream_status
-        if isinstance(error, KeyRejected) and not error.renewed and self._tells.again(asked.provider):
+        named = f"{asked.provider} {place.label}"
+        if isinstance(error, KeyRejected) and not error.renewed and self._tells.again(named):
             log.warning("%s%s", error, f"; its code is {error.told}" if error.told else "")
 
 

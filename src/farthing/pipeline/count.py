@@ -6,7 +6,6 @@ is written. A request that may not be sent to a provider is not sent there to be
 """
 
 import asyncio
-from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -47,7 +46,6 @@ class PromptCounter:
         self,
         steps: Steps,
         rules: Router,
-        providers: Mapping[str, Provider],
         transport: Transport,
         sizes: TokenSizes,
     ) -> None:
@@ -55,7 +53,6 @@ class PromptCounter:
         provider cannot count."""
         self._steps = steps
         self._rules = rules
-        self._providers = providers
         self._transport = transport
         self._sizes = sizes
 
@@ -75,8 +72,7 @@ class PromptCounter:
         rough = traits.input_tokens or request.prompt_chars // CHARS_PER_TOKEN + request.media_tokens
         if route.targets:
             prompt = compose(request, traits, NO_TERMS)
-            stays = steps.caller.regions.allows(request.endpoint, route.targets[0])
-            tokens = await self._ask(prompt, route.targets[0], request) if stays else None
+            tokens = await self._ask(prompt, route.targets[0], request)
             if tokens is not None:
                 return Counted(tokens, estimated=False)
             found = self._sizes.expected(route.targets[0], rough, request.media_tokens, request.body)
@@ -84,13 +80,14 @@ class PromptCounter:
         return Counted(rough, estimated=True)
 
     async def _ask(self, prompt: Prompt, target: Target, request: Request) -> int | None:
-        """The count by the provider of `target`. None: the provider cannot count, or did not in time.
+        """The count by the provider of `target`. None: the request may not go there, or it cannot count, or
+        did not in time.
 
         Raises:
             NoProviderLeft: as for `count`.
         """
-        provider = self._providers[target.provider]
-        if not provider.capabilities.counts_tokens:
+        provider = self._steps.caller.within(request.endpoint, target)
+        if provider is None or not provider.capabilities.counts_tokens:
             return None
         try:
             async with asyncio.timeout(COUNT_S):

@@ -50,9 +50,12 @@ class Ask(Protocol):  # pipeline: cascade
 class ModelWatch(Protocol):  # guarantees/monitor: models
     """Hears which model each answer names, to tell of a silent change."""
 
-    def answered(self, target: str, asked: str, endpoint: str, model: str, fingerprint: str) -> None:
+    def answered(
+        self, target: str, asked: str, endpoint: str, model: str, fingerprint: str, lane: str = ""
+    ) -> None:
         """Take what an answer of `target` names; empty: nothing. `asked` is the target's model, `endpoint`
-        that of the client who gets the answer; empty: no client does. Quick; never raises."""
+        that of the client who gets the answer; empty: no client does. `lane` is the label of the lane that
+        gave it; empty: there is one. Quick; never raises."""
 
 
 class AnswerCheck(Protocol):  # evaluation/checks

@@ -88,7 +88,7 @@ from farthing.models.prompt_cache.keys import PromptKeys
 from farthing.models.prompt_cache.sessions import MemoryPromptCaches
 from farthing.models.providers.lessons import AllLessons
 from farthing.models.providers.responses.makers import Makers
-from farthing.models.stored_completions import StoredCompletionsCaller
+from farthing.models.stored_completions import Keepers, StoredCompletionsCaller
 from farthing.models.targets import Targets
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
@@ -366,11 +366,11 @@ def build(config: Config, parts: Parts) -> Serving:
         ).entries,
         named=partial(list_named, targets=targets),
         model=partial(describe_model, router=rules, targets=targets),
-        count=PromptCounter(steps, rules, providers, parts.transport, parts.tokens.sizes).count,
+        count=PromptCounter(steps, rules, parts.transport, parts.tokens.sizes).count,
         targets=frozenset(targets.configured),
         responses=parts.responses,
         responses_ttl_s=config.responses.ttl_s,
-        completions=build_stored_completions(config, parts, providers),
+        completions=build_stored_completions(config, parts, places),
         keeper=None if parts.semantic is None else build_cache_admin(parts.semantic, endpoints),
         prices_ended=targets.prices_ended,
     )
@@ -466,11 +466,11 @@ def open_lanes(name: str, config: Config, parts: Parts, most: int | None = None)
 
 
 def operators_parts(
-    keeper: Callable[[], CacheAdmin | None], responses: ResponseStore
+    keeper: Callable[[], CacheAdmin | None], responses: ResponseStore, completions: ResponseStore
 ) -> tuple[AdminPart, ...]:
     """The routes of the operators' listener. `keeper` returns the cache administration of the serving
-    configuration."""
-    return CacheRoutes(keeper), ResponsesRoutes(responses)
+    configuration; `completions` has what is noted of stored chat completions."""
+    return CacheRoutes(keeper), ResponsesRoutes(responses, completions)
 
 
 def build_caller(
@@ -919,11 +919,11 @@ def build_completions(config: Config, state_dir: Path) -> ResponseStore:
 
 
 def build_stored_completions(
-    config: Config, parts: Parts, providers: Mapping[str, Provider]
+    config: Config, parts: Parts, places: Mapping[str, Sequence[Place]]
 ) -> StoredCompletions:
-    several = {name for name, one in config.providers.items() if one.replicas or one.separate_accounts}
-    caller = StoredCompletionsCaller(  # which of several addresses or accounts keeps one is not noted
-        providers={name: one for name, one in providers.items() if name not in several},
+    keepers = Keepers(places, config.providers, parts.user_key)
+    caller = StoredCompletionsCaller(
+        keepers=keepers,
         limits=config.providers,
         transport=parts.transport,
         ledger=parts.ledger,
@@ -933,6 +933,6 @@ def build_stored_completions(
         parts.completions,
         ttl_s=config.stored_completions.ttl_s,
         key=parts.user_key,
-        keeps=caller.keeps,
+        keepers=keepers,
     )
     return StoredCompletions(notes=notes, caller=caller)

@@ -234,6 +234,34 @@ def _tell_unproven(name: str, reasons: list[str]) -> None:
         )
 
 
+def unproven_cascades(config: Config, parts: CascadeParts, target: str) -> list[str]:
+    """The cascades whose certificates rest on the answers of `target`, in words: after a change of its model
+    they promise nothing."""
+    found = []
+    for name, endpoint in config.endpoints.items():
+        if endpoint.cascade is not None and _rests_on(name, endpoint.cascade, config, parts, target):
+            found.append(
+                f"the cascade of {name}, whose thresholds stay in use and promise nothing "
+                f"(`farthing calibrate cascade --endpoint {name} --apply`)"
+            )
+    return found
+
+
+def _rests_on(name: str, cascade: CascadeConfig, config: Config, parts: CascadeParts, target: str) -> bool:
+    if parts.state_dir is None:
+        return False
+    try:
+        found = cascade_certificate.load(cascade_certificate.path(parts.state_dir, name))
+    except ConfigError:
+        return False  # the start and each reload say so
+    for settings in cascade.checks:
+        if found is not None and isinstance(settings, MEASURES) and settings.score_min is None:
+            scope = cascade_scope(config, cascade, settings)
+            if target in {*found.thresholds, scope.target} and not cascade_certificate.why_not(found, scope):
+                return True
+    return False
+
+
 def cascade_scope(
     config: Config, cascade: CascadeConfig, settings: LogprobsCheckConfig | ConsistencyCheckConfig
 ) -> cascade_certificate.CascadeScope:

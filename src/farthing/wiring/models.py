@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from farthing.config import Config
+from farthing.config import Config, EndpointConfig
+from farthing.config.residency import asked_about, targets_of
 from farthing.guarantees.monitor.error_rate import ErrorRateMonitor
-from farthing.guarantees.monitor.models import FILE, ModelChange, ModelWatch
+from farthing.guarantees.monitor.models import FILE, ModelChange, ModelWatch, moment
 from farthing.guarantees.policy.applied import Policies
 from farthing.stores.state_file import StateFile
 
@@ -42,7 +43,7 @@ class ModelParts:
 
     def serve(self, config: Config) -> None:
         """Serve `config` from now on."""
-        self.watch.identity = config.call.model_identity
+        self.watch.serve(config.call.model_identity, watched_targets(config))
 
     def save(self) -> None:
         """Save what changed."""
@@ -50,26 +51,53 @@ class ModelParts:
             self._file.save()
 
 
-def suspend_routing(watch: ModelWatch, policies: Policies, tiers: dict[str, tuple[str, ...]]) -> None:
-    """Suspend the versions whose certificates are older than a change of a target of their tiers. `tiers`:
-    the names of the targets of each."""
+def watched_targets(config: Config) -> frozenset[str]:
+    """What the configuration names as a target of its own accord. What else clients ask for says nothing of
+    what was measured."""
+    found = {target for tier in config.tiers.values() for target in tier.targets}
+    found.update(meaning for meaning in config.aliases.values() if "/" in meaning)
+    found.update(target for one in config.endpoints.values() for _, target in asked_about(one))
+    return frozenset(found)
+
+
+def semantic_targets(config: Config, endpoint: str) -> tuple[str, ...]:
+    """The targets on whose answers the certificate of the semantic cache of `endpoint` rests: not those that
+    its clients name besides."""
+    return targets_of(config, config.endpoints.get(endpoint, EndpointConfig()))
+
+
+def suspend_routing(watch: ModelWatch, policies: Policies, tiers: Mapping[str, Collection[str]]) -> list[str]:
+    """Suspend the versions whose certificates are older than a change of a target of their tiers; in words,
+    those that were not before. `tiers`: the names of the targets of each."""
+    suspended = []
     for label in policies.watched():
         targets = {name for tier in policies.tiers_of(label) for name in tiers.get(tier, ())}
         found = watch.latest(targets)
-        if found is not None:
-            policies.watch.suspend(label, why(*found), found[1].at_unix_s)
+        if found is not None and policies.watch.suspend(label, why(*found), found[1].at_unix_s):
+            endpoint = label.rpartition("@")[0]
+            suspended.append(
+                f"the routing policy {label}, whose requests go to the expensive tier "
+                f"(`farthing calibrate route --endpoint {endpoint} --apply`)"
+            )
+    return suspended
 
 
-def suspend_semantic(watch: ModelWatch, bound: ErrorRateMonitor) -> None:
-    """Suspend the semantic caches whose certificates are older than a change of a target that answers
-    there."""
+def suspend_semantic(
+    watch: ModelWatch, bound: ErrorRateMonitor, targets: Callable[[str], Collection[str]]
+) -> list[str]:
+    """Suspend the semantic caches whose certificates are older than a change of one of the `targets` of their
+    endpoints that answers there; in words, those that were not before."""
+    suspended = []
     for endpoint in bound.states():
-        found = watch.latest_at(endpoint)
-        if found is not None:
-            bound.suspend(endpoint, why(*found), found[1].at_unix_s)
+        found = watch.latest_at(endpoint, targets(endpoint))
+        if found is not None and bound.suspend(endpoint, why(*found), found[1].at_unix_s):
+            suspended.append(
+                f"the semantic cache of {endpoint}, which answers nothing "
+                f"(`farthing calibrate cache --endpoint {endpoint} --apply`)"
+            )
+    return suspended
 
 
 def why(target: str, change: ModelChange) -> str:
     """Why a certificate is suspended, in words."""
-    day = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(change.at_unix_s))
-    return f"since {day} {change.story(target)}, which was not measured"
+    return f"since {moment(change.at_unix_s)} {change.story(target)}, which was not measured"

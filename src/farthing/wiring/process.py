@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -50,8 +51,9 @@ from farthing.runtime.redact import Redactor
 from farthing.stores.presence import Presence, User
 from farthing.stores.state.memory import MemoryState
 from farthing.wiring.build import build, build_stage, open_parts, operators_parts
+from farthing.wiring.cascade import unproven_cascades
 from farthing.wiring.catalogue import ask_configured, ending, in_tiers, not_there
-from farthing.wiring.models import suspend_routing, suspend_semantic
+from farthing.wiring.models import semantic_targets, suspend_routing, suspend_semantic
 from farthing.wiring.warnings import advised
 
 log = logging.getLogger("farthing.gateway")
@@ -140,18 +142,20 @@ class Gateway:
         self._serve_quality(config, serving)
         self._metrics.routing.states = self._parts.routing.states
 
-    def _model_changed(self, target: str) -> None:
-        """Suspend what rests on the model that `target` had."""
-        self._suspend_routing()
-        self._suspend_semantic()
+    def _model_changed(self, target: str) -> list[str]:
+        """Suspend what rests on the model that `target` had; what that is, in words."""
+        unproven = unproven_cascades(self._config, self._parts.cascades, target)
+        return [*self._suspend_routing(), *self._suspend_semantic(), *unproven]
 
-    def _suspend_routing(self) -> None:
+    def _suspend_routing(self) -> list[str]:
         tiers = {name: tier.targets for name, tier in self._config.tiers.items()}
-        suspend_routing(self._parts.models.watch, self._parts.routing.audit, tiers)
+        return suspend_routing(self._parts.models.watch, self._parts.routing.audit, tiers)
 
-    def _suspend_semantic(self) -> None:
-        if self._parts.semantic is not None:
-            suspend_semantic(self._parts.models.watch, self._parts.semantic.bound)
+    def _suspend_semantic(self) -> list[str]:
+        if self._parts.semantic is None:
+            return []
+        targets = partial(semantic_targets, self._config)
+        return suspend_semantic(self._parts.models.watch, self._parts.semantic.bound, targets)
 
     def _precompute(self, config: Config, serving: Serving) -> Precompute:
         """The cache warmer. It takes up batches as soon as answers can be stored."""
@@ -192,7 +196,10 @@ class Gateway:
         admin = config.admin
         if admin.port is None:
             return None
-        handler = Admin(admin, operators_parts(lambda: self._edge.serving.keeper, self._parts.responses))
+        parts = operators_parts(
+            lambda: self._edge.serving.keeper, self._parts.responses, self._parts.completions
+        )
+        handler = Admin(admin, parts)
         limits = ServerConfig(
             host=admin.host,
             port=admin.port,

@@ -72,7 +72,7 @@ class RoutingParts:
         self.audit = Policies(None if state_dir is None else folder_of(state_dir), watch)
         """The `RouteAudit`."""
         self._watch_file = None if state_dir is None else WatchFile(watch, state_dir / WATCH_FILE)
-        self.changed = _nothing
+        self.changed: Callable[[], object] = _nothing
         """Called when policies have changed, or are first read."""
         self._opened = False
         self._following: list[asyncio.Task[None]] = []

@@ -1,4 +1,5 @@
-"""The operators' routes for stored responses: how many there are, and forgetting those of a tenant."""
+"""The operators' routes for what clients had stored: how many responses there are, and what is noted of chat
+completions that providers keep; forgetting those of a tenant."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -10,11 +11,12 @@ from farthing.edge.http.body import read_object
 from farthing.edge.http.fields import convert
 from farthing.edge.operators.listener import Handler, Page
 from farthing.errors import InvalidRequest
-from farthing.protocols import ResponseStore
+from farthing.protocols import Held, ResponseStore
 from farthing.types import Json
 
 DEPTH_MAX = 4
 NODES_MAX = 20
+NOTHING = Held()
 
 
 class _Forgotten(Struct, forbid_unknown_fields=True):
@@ -28,8 +30,10 @@ class ResponsesRoutes:
 
     name = "responses"
 
-    def __init__(self, store: ResponseStore) -> None:
+    def __init__(self, store: ResponseStore, completions: ResponseStore) -> None:
+        """`completions` has the notes of stored chat completions."""
         self._store = store
+        self._completions = completions
 
     def routes(self) -> Mapping[str, Mapping[bytes, Handler]]:
         """As the Protocol."""
@@ -47,12 +51,19 @@ class ResponsesRoutes:
         StoreError: the store failed.
         """
         tenants = await self._store.tenants()
+        noted = await self._completions.tenants()
         return {
             "responses": sum(held.responses for held in tenants.values()),
             "bytes": sum(held.bytes for held in tenants.values()),
+            "completions": sum(held.responses for held in noted.values()),
             "tenants": [
-                {"tenant": tenant, "responses": held.responses, "bytes": held.bytes}
-                for tenant, held in sorted(tenants.items())
+                {
+                    "tenant": tenant,
+                    "responses": tenants.get(tenant, NOTHING).responses,
+                    "bytes": tenants.get(tenant, NOTHING).bytes,
+                    "completions": noted.get(tenant, NOTHING).responses,
+                }
+                for tenant in sorted({*tenants, *noted})
             ],
         }
 
@@ -64,4 +75,9 @@ class ResponsesRoutes:
             raise InvalidRequest("send the body as `content-type: application/json`")
         raw = read_object(http.body, depth_max=DEPTH_MAX, nodes_max=NODES_MAX)
         asked = convert(raw, _Forgotten, hint="; known: tenant")
-        return {"tenant": asked.tenant, "deleted": await self._store.forget(asked.tenant)}
+        deleted = await self._store.forget(asked.tenant)
+        return {
+            "tenant": asked.tenant,
+            "deleted": deleted,
+            "completions": await self._completions.forget(asked.tenant),
+        }

@@ -154,6 +154,7 @@ class StoredCompletions(Struct, frozen=True, kw_only=True):
         receipt.target = note.target
         asked = Asked(
             provider=note.provider,
+            mark=note.mark,
             target=note.target,
             method=method,
             below=f"/{quote(kept.id, safe='')}{below}",

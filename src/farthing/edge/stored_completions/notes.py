@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from farthing.errors import StoreError, UnknownCompletion
+from farthing.models.stored_completions import Keepers
 from farthing.protocols import ResponseStore, StoredResponse
 
 log = logging.getLogger("farthing.edge")
@@ -26,6 +27,8 @@ class Note(Struct, frozen=True, kw_only=True):
     provider: str
     target: str
     """`provider/model` that made it."""
+    mark: str = ""
+    """Which address or account of the provider keeps it, as `Keepers` has it; empty: it has one."""
     models: tuple[str, ...] = ()
     """Names that its model goes by: the provider's and the client's."""
     labels: tuple[str, ...] = ()
@@ -63,15 +66,15 @@ class Notes:
         *,
         ttl_s: float,
         key: bytes,
-        keeps: Callable[[str], bool],
+        keepers: Keepers,
         clock: Callable[[], float] = time,
     ) -> None:
-        """`key` is that of the installation. `keeps` says whether a provider is there and has stored
-        completions: what another kept is not known while it is not."""
+        """`key` is that of the installation. What a provider keeps that is not among `keepers` is not known
+        while it is not."""
         self._store = store
         self._ttl_s = ttl_s
         self._digest = blake2b(digest_size=8, key=key)
-        self.keeps = keeps
+        self.keepers = keepers
         self.clock = clock
 
     async def add(self, tenant: str, endpoint: str, id: str, note: Note) -> bool:
@@ -94,7 +97,7 @@ class Notes:
         """
         stored = None if not id or len(id) > ID_CHARS_MAX else await self._store.get(tenant, id)
         kept = None if stored is None else _read(stored)
-        if kept is None or not self.keeps(kept.note.provider):
+        if kept is None or not self._is_there(kept.note):
             raise UnknownCompletion(id[:ID_CHARS_SHOWN], param=param)
         return kept
 
@@ -127,7 +130,7 @@ class Notes:
             page = await self._store.page(tenant, after=after, limit=AT_ONCE, newest_first=newest_first)
             for stored in page or ():
                 kept = _read(stored)
-                if kept is not None and wanted.has(kept.note) and self.keeps(kept.note.provider):
+                if kept is not None and wanted.has(kept.note) and self._is_there(kept.note):
                     yield kept
             if page is None or len(page) < AT_ONCE:  # None: `after` has expired meanwhile
                 return
@@ -144,6 +147,9 @@ class Notes:
         digest = self._digest.copy()
         digest.update(_encode((tenant, name, value)))
         return digest.hexdigest()
+
+    def _is_there(self, note: Note) -> bool:
+        return self.keepers.keeps(note.provider, note.mark)
 
     async def _put(self, stored: StoredResponse) -> bool:
         try:

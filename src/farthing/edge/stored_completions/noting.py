@@ -60,7 +60,8 @@ class Noting(ThroughSink):
         noted."""
         provider = receipt.target.partition("/")[0]
         answered = receipt.status == 200 and receipt.error is None and receipt.stop_reason != CUT
-        if not answered or not receipt.attempts or not notes.keeps(provider):
+        mark = notes.keepers.mark(provider, _lane_of(receipt)) if answered and receipt.attempts else None
+        if mark is None:
             return NOT_STORED
         named = self._named or (_first(reply.body) if reply.stream else _named(reply.body))
         if named is None or AN_ID.fullmatch(named.id) is None:
@@ -70,11 +71,20 @@ class Noting(ThroughSink):
         note = Note(
             provider=provider,
             target=receipt.target,
+            mark=mark,
             models=tuple(name for name in models if name),
             labels=notes.labels_of(request.tenant.name, request.body.get("metadata")),
         )
         noted = await notes.add(request.tenant.name, request.endpoint.name, named.id, note)
         return STORED if noted else NOT_STORED
+
+
+def _lane_of(receipt: Receipt) -> str:
+    """By which lane of its target the answer came. What a cascade asks besides has a tier of its own."""
+    for attempt in reversed(receipt.attempts):
+        if attempt.target == receipt.target and attempt.tier == receipt.tier and attempt.error is None:
+            return attempt.lane
+    return ""
 
 
 def _first(events: bytes) -> _Named | None:

@@ -41,6 +41,12 @@ CLASSES = tuple(
 ERRORS = {HEDGE_LOST: "dropped (hedge_lost), since the other began to answer first"}
 """Errors of attempts that are told in more words."""
 
+SKIPPED = {
+    "residency": "not asked, as it does not answer within the regions of the endpoint",
+    "cannot_say": "not asked, as it does not take something in the request",
+}
+"""Why a target was passed over without a call, in more words."""
+
 CACHE_STORIES = {
     "miss": "asked, had nothing",
     "exact": "answered: the same question was answered before",
@@ -172,7 +178,7 @@ def _lines(receipt: Receipt) -> Iterator[str]:
     yield f"  baseline {_baseline(receipt)}"
     yield f"  time     {_time(receipt)}"
     for step, error in receipt.skipped.items():
-        yield f"  skipped  {step}: {error}"
+        yield f"  skipped  {step}: {SKIPPED.get(error, error)}"
     if receipt.policy or receipt.price_version:
         policy, prices = receipt.policy or UNKNOWN, receipt.price_version or UNKNOWN
         yield f"  under    configuration {policy}, prices {prices}"
@@ -283,6 +289,8 @@ def _way(attempt: Attempt) -> str:
         parts.append(
             f"{attempt.network_ms:.1f} ms{share}, the provider {attempt.provider_ms:.1f} ms as it says"
         )
+    elif attempt.error is None and (attempt.connect_ms is not None or attempt.rtt_ms is not None):
+        parts.append("its part is unknown, as the provider does not say how long it worked")
     if attempt.connect_ms is not None:
         tls = "" if attempt.tls_ms is None else f", {attempt.tls_ms:.1f} of it for TLS"
         parts.append(f"a connection was opened in {attempt.connect_ms:.1f} ms{tls}")
@@ -297,7 +305,8 @@ def _made(attempt: Attempt) -> str:
     fingerprint = f", fingerprint {attempt.fingerprint}" if attempt.fingerprint else ""
     if not attempt.model or (attempt.model == asked and not fingerprint):
         return ""
-    return f"{attempt.model} answered{fingerprint}"
+    otherwise = f"; {asked} was asked for" if attempt.model != asked else ""
+    return f"{attempt.model} answered{fingerprint}{otherwise}"
 
 
 def _left_out(attempt: Attempt) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from farthing.config import Config
+from farthing.config import Config, lanes_of, region_at
 from farthing.guarantees.certificates.routing import goes_cheap, segments_of
 from farthing.guarantees.policy.versions import label_of, number_of
 from farthing.insight.policies.state import PolicyStanding, standing
@@ -46,6 +46,15 @@ class CallPrice(msgspec.Struct, frozen=True, kw_only=True):
     """What these come to."""
     booked_nusd: int
     """The cost that was reckoned then. Another one where the prices have changed since."""
+
+
+class CallRegion(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a call of the request went."""
+
+    call: int
+    """Its number among the calls, from 1."""
+    region: str
+    """As the provider's table or its address says now; empty: neither does."""
 
 
 class BackgroundJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +97,8 @@ class RouteDetails(msgspec.Struct, frozen=True, kw_only=True):
     prices: list[CallPrice]
     """Of the calls that have a price; empty: none has, or the configuration is unknown."""
     jobs: list[BackgroundJob]
+    regions: list[CallRegion] = []
+    """Of the calls whose provider is configured; empty: none is, or the configuration is unknown."""
     token_ratios: list[TokenRatio] = []
     """How the token counts of the providers that were called compare with ours, as learned by now."""
     missing: Missing = msgspec.field(default_factory=Missing)
@@ -112,6 +123,7 @@ def route_details(
         tiers=None if config is None or not config.tiers else other_tiers(receipt, config),
         signals=signals,
         prices=[] if config is None else call_prices(receipt, config),
+        regions=[] if config is None else call_regions(receipt, config),
         jobs=jobs,
         token_ratios=[one for target in called for one in token_counts.of_target(known, target)],
         missing=missing,
@@ -169,6 +181,19 @@ def call_prices(receipt: Receipt, config: Config) -> list[CallPrice]:
     return found
 
 
+def call_regions(receipt: Receipt, config: Config) -> list[CallRegion]:
+    """Where each call went, by what `config` says of the address that was called."""
+    found = []
+    for number, attempt in enumerate(receipt.attempts, 1):
+        name, _, model = attempt.target.partition("/")
+        provider = config.providers.get(name)
+        for lane in () if provider is None else lanes_of(name, provider):
+            if lane.label == attempt.lane:
+                region = region_at(lane.config.base_url, lane.region, model)
+                found.append(CallRegion(call=number, region=region))
+    return found
+
+
 def other_tiers(receipt: Receipt, config: Config) -> list[OtherTier]:
     """Every tier of `config` with what it would have charged on the day of the request, assuming the same
     part of the prompt in its provider's prefix cache. Empty where they could not have answered."""
@@ -219,6 +244,7 @@ def ruled(receipt: Receipt, policy: PolicyStanding | None) -> Ruled:
 def details(receipt: Receipt, found: RouteDetails) -> list[str]:
     """The lines that follow the receipt's own."""
     lines = [f"  price {one.call}  {_price(one)}" for one in found.prices]
+    lines += [f"  region {one.call} {one.region}" for one in found.regions if one.region]
     lines += [f"  counts   {_counts(one)}" for one in found.token_ratios]
     lines += _decision(receipt, found.ruled)
     lines += _others(receipt, found.tiers)

@@ -19,7 +19,7 @@ from farthing.models.health.health import Health
 from farthing.models.lanes.pick import Lane
 from farthing.models.pricing.afford import affordable
 from farthing.models.pricing.cost import flat_nusd
-from farthing.protocols import ALL_SAID, Provider
+from farthing.protocols import ALL_SAID
 from farthing.runtime.redact import Redactor
 from farthing.types import Attempt, Prompt, Receipt, Request, Route, Target, replace
 
@@ -54,7 +54,7 @@ class Attempts:
         health, extended = lane.health, None
         if call.besides is not None:
             extended = self._suits.extended(call, target, lane.provider)
-        prompt, worst_case, left_out = self._made_ready(call, target, lane.provider, extended or call.prompt)
+        prompt, worst_case, left_out = self._made_ready(call, target, lane, extended or call.prompt)
         call.hold.call(worst_case)
         self._ledger.intend(call.receipt, target.name)
         began_s = self._clock()
@@ -115,7 +115,7 @@ class Attempts:
         return result
 
     def _made_ready(
-        self, call: CallRequest, target: Target, provider: Provider, asked: Prompt
+        self, call: CallRequest, target: Target, lane: Lane, asked: Prompt
     ) -> tuple[Prompt, int | None, str]:
         """The prompt `asked` as it goes to `target`, the most that its answer may cost in nano-dollars (None:
         nothing limits it), and the names of what its provider is not told.
@@ -124,7 +124,8 @@ class Attempts:
             ProviderError: it may not go there, or a field cannot be sent and may not be left out.
             ContractExceeded: it costs too much there.
         """
-        self.regions.check(call.request.endpoint, target)
+        provider = lane.provider
+        self.regions.check(call.request.endpoint, target, lane.place)
         least = provider.capabilities.output_tokens_min
         prompt = _with_at_least(asked, least) if least else asked
         left_nusd = call.hold.left_nusd

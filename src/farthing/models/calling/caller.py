@@ -30,7 +30,7 @@ from farthing.models.lanes.ways import Ways
 from farthing.models.residency import Regions
 from farthing.models.retry import Failed
 from farthing.protocols import BatchApi, Ledger, Provider, TokenSizes, Transport
-from farthing.types import Route, Target
+from farthing.types import Endpoint, Route, Target
 
 
 class Hedges(Protocol):  # models/hedging
@@ -112,6 +112,10 @@ class Caller:
     def health(self, target: Target) -> Health:
         """The health of a target as a whole, whatever lanes it has."""
         return self.choice.health(target)
+
+    def within(self, endpoint: Endpoint, target: Target) -> Provider | None:
+        """As of `Choice`."""
+        return self.choice.within(endpoint, target)
 
     def use_lanes(self, places: Mapping[str, Sequence[Place]]) -> None:
         """Divide the calls of providers with more than one address or key among their `places`. Called before

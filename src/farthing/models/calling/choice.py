@@ -8,9 +8,10 @@ from farthing.models.calling.suits import Suits
 from farthing.models.calling.telling import tell_of_outlier
 from farthing.models.health.health import Health
 from farthing.models.health.outliers import outlier, reconsidered
-from farthing.models.lanes.pick import Lane, Lanes, affinity_of
+from farthing.models.lanes.pick import Lane, Lanes, Place, affinity_of
 from farthing.models.retry import Failed
-from farthing.types import Target
+from farthing.protocols import Provider
+from farthing.types import Endpoint, Target
 
 
 class Choice:
@@ -21,6 +22,8 @@ class Choice:
         self._limits = context.limits
         self._config = context.config
         self._ways = context.ways
+        self._providers = context.providers
+        self._regions = context.regions
         self._known = context.ways.known
 
     def health(self, target: Target) -> Health:
@@ -51,7 +54,8 @@ class Choice:
         self, call: CallRequest, targets: Sequence[Target], place: int, lanes: Lanes, failed: Sequence[Failed]
     ) -> Lane | None:
         """As `ready`, of a target that has several lanes."""
-        target, tokens, tried = targets[place], call.prompt.input_tokens, tried_in(failed)
+        target, tokens = targets[place], call.prompt.input_tokens
+        tried = self.passed_over(call, target, lanes, failed)
         affinity, prefers = affinity_of(call.request, lanes.homes), self._prefers(call, target)
         lane = lanes.pick(affinity, tokens, tried=tried, prefers=prefers)
         if lane is None or not self._config.adaptive:
@@ -70,7 +74,21 @@ class Choice:
         way = self._way(target)
         if not isinstance(way, Lanes) or left <= self.others(call, targets, place, None):
             return None
-        return way.next_after(failed[-1], affinity_of(call.request, way.homes), tried_in(failed))
+        tried = self.passed_over(call, target, way, failed)
+        return way.next_after(failed[-1], affinity_of(call.request, way.homes), tried)
+
+    def passed_over(
+        self, call: CallRequest, target: Target, lanes: Lanes, failed: Sequence[Failed]
+    ) -> set[Health]:
+        """The health of each lane that has failed, or that the request may not take."""
+        return tried_in(failed).union(self._regions.barred(call.request.endpoint, target, lanes.all))
+
+    def within(self, endpoint: Endpoint, target: Target) -> Provider | None:
+        """The provider of `target` at its first address that requests of `endpoint` may go to; None: they may
+        go to none."""
+        own = Place(self._providers[target.provider])
+        found = self._regions.within(endpoint, target, self._ways.places.get(target.provider) or (own,))
+        return None if found is None else found.provider
 
     def _prefers(self, call: CallRequest, target: Target) -> Callable[[Lane], bool] | None:
         """Where each key is of another account: the lanes that are told all, as those are not that other
@@ -101,14 +119,18 @@ class Choice:
     def others(self, call: CallRequest, targets: Sequence[Target], place: int, lane: Lane | None) -> bool:
         """Whether another target, or another address than that of `lane`, could be called instead of this
         one."""
-        if lane is not None and lane.among is not None and lane.among.others(lane):
-            return True
+        if lane is not None and lane.among is not None:
+            barred = self._regions.barred(call.request.endpoint, targets[place], lane.among.all)
+            if lane.among.others(lane, barred):
+                return True
         return len(targets) > place + 1 and any(
             self.health(target).cooldown_s() <= 0 and self._suits.can_be_told(call, target)
             for target in targets[place + 1 :]
         )
 
-    def left(self, target: Target, failed: Sequence[Failed]) -> Sequence[Lane]:
+    def left(self, call: CallRequest, target: Target, failed: Sequence[Failed]) -> Sequence[Lane]:
         """The lanes of a target that may be called where none is left that is well."""
         way = self._way(target)
-        return (way,) if isinstance(way, Lane) else way.left(failed)
+        if isinstance(way, Lane):
+            return (way,)
+        return way.left(failed, self._regions.barred(call.request.endpoint, target, way.all))

@@ -55,7 +55,7 @@ class OnceMore:
                 lane.health: (one, lane)
                 for one in (*route.targets, *doubted)
                 if one.name not in refused
-                for lane in self._choice.left(one, failed)
+                for lane in self._choice.left(call, one, failed)
             }
             targets = [(one, health) for health, (one, _) in ways.items()]
             found = next_try(targets, failed, self._config.retry_wait_s_max, hold.left_s)

@@ -141,16 +141,17 @@ class Sending:
     def note_names(
         self, attempt: Attempt, call: CallRequest, target: Target, model: str, fingerprint: str
     ) -> None:
-        """Note what an answer names as its model."""
+        """Note what an answer names as its model. Where the client let its provider choose, that says nothing
+        of the target."""
         names = self._context.providers[target.provider].capabilities.names_model
         if names is not None and not names(target.model):
             model = ""
         attempt.model, attempt.fingerprint = model, fingerprint
-        models = self._context.models
-        if models is not None:
+        models, body = self._context.models, call.request.body
+        if models is not None and "models" not in body and "fallbacks" not in body:
             kept = call.receipt.purpose in KEPT
             endpoint = call.request.endpoint.name if kept else ""
-            models.answered(target.name, target.model, endpoint, model, fingerprint)
+            models.answered(target.name, target.model, endpoint, model, fingerprint, attempt.lane)
 
     async def _open(
         self, result: CallResult, call: CallRequest, exchange: Exchange, within: Within, others: bool

@@ -8,7 +8,7 @@ from typing import Any
 from farthing.errors import FarthingError, ProviderError, ProviderRejected, forget_frames
 from farthing.models.calling.caller import Caller
 from farthing.models.calling.failed_cost import book_failed
-from farthing.models.calling.request import CallRequest, CallResult, failure_of, tried_in
+from farthing.models.calling.request import CallRequest, CallResult, failure_of
 from farthing.models.hedging.race import answered, run_both
 from farthing.models.hedging.terms import Hedging
 from farthing.models.lanes.pick import Lane
@@ -136,7 +136,9 @@ class CallsBeside:
         hold, target = call.hold, route.targets[place]
         if hold.left_calls == 0 or not lane.health.has_retry:
             return None
-        other = None if lane.among is None else lane.among.beside(lane, tried_in(failed))
+        among = lane.among
+        tried = set() if among is None else self._choice.passed_over(call, target, among, failed)
+        other = None if among is None else among.beside(lane, tried)
         found = None if other is None else (target, other)
         tiers = route.tiers or {}
         for number in range(place + 1, len(route.targets)):

@@ -218,24 +218,27 @@ class Lanes:
             return self.pick(affinity, tried={*tried, *here})
         return self.pick(affinity, tried=tried) if _may_be_the_key(failed.error) else None
 
-    def others(self, lane: Lane) -> bool:
-        """Whether another address could be called instead of that of `lane`."""
-        return any(one.health.cooldown_s() <= 0 for one in self._elsewhere(lane))
+    def others(self, lane: Lane, barred: Collection[Health] = ()) -> bool:
+        """Whether another address, of lanes that are not `barred`, could be called instead of that of
+        `lane`."""
+        elsewhere = [one.health for one in self._elsewhere(lane)]
+        return any(health.cooldown_s() <= 0 for health in elsewhere if health not in barred)
 
     def beside(self, lane: Lane, tried: Collection[Health]) -> Lane | None:
         """The lane for a second call beside one that is slow: at another address if there is one."""
         here = {one.health for one in self.all if one.place.address == lane.place.address}
         return self.pick(tried={*tried, *here}) or self.pick(tried={*tried, lane.health})
 
-    def left(self, failed: Sequence[Failed]) -> list[Lane]:
+    def left(self, failed: Sequence[Failed], barred: Collection[Health] = ()) -> list[Lane]:
         """Those that may be called where none is left that is well: those that have failed and may be asked
-        again, and those that have not been asked at addresses that have not failed."""
+        again, and those that are neither asked nor `barred` at addresses that have not failed."""
         tried = {one.health for one in failed}
         here = [one for one in failed if one.health in {lane.health for lane in self.all}]
         sick = self._addresses_of([one for one in here if _is_the_address(one.error)])
         if any(not (_is_the_address(one.error) or _may_be_the_key(one.error)) for one in here):
             return [one for one in self.all if one.health in tried]  # the request is at fault
-        found = [one for one in self.all if one.health in tried or one.place.address not in sick]
+        fresh = [one for one in self.all if one.place.address not in sick and one.health not in barred]
+        found = [one for one in self.all if one.health in tried or one in fresh]
         now_s = self._clock()
         return sorted(found, key=lambda one: (one.rests_until_s > now_s, one.in_flight))
 

@@ -1,5 +1,6 @@
 """The built-in providers by the kind that the configuration names: the one place that names their classes."""
 
+from functools import partial
 from typing import assert_never, cast
 
 from farthing.config import (
@@ -54,24 +55,13 @@ def make(
     Raises:
         ValueError: a header has characters that HTTP does not allow.
     """
-    account = "" if makers is None else makers.account
+    passage = Passage(config.pass_headers, config.return_headers, config.headers)
+    of_responses = partial(ResponsesProvider, name, origin, passage=passage, host=host, makers=makers)
     match config:
         case OpenAIProviderConfig():
-            passage = Passage(config.pass_headers, config.return_headers, config.headers)
             native = None
             if _speaks_responses(config, origin.host):
-                below = path.partition(DEPLOYMENTS)
-                path_of_responses = f"{below[0]}/v1" if below[1] else path
-                native = ResponsesProvider(
-                    name,
-                    origin,
-                    config,
-                    path=path_of_responses,
-                    passage=passage,
-                    host=host,
-                    makers=makers,
-                    token=_token(credentials),
-                )
+                native = of_responses(config, path=_path_of_responses(path), token=_token(credentials))
             return OpenAIProvider(
                 name,
                 origin,
@@ -84,37 +74,28 @@ def make(
                 lessons=lessons,
             )
         case ResponsesProviderConfig():
-            passage = Passage(config.pass_headers, config.return_headers, config.headers)
-            return ResponsesProvider(
-                name,
-                origin,
-                config,
-                path=path,
-                passage=passage,
-                host=host,
-                makers=makers,
-                token=_token(credentials),
-                lessons=lessons,
-            )
+            return of_responses(config, path=path, token=_token(credentials), lessons=lessons)
         case AnthropicProviderConfig():
-            passage = Passage(config.pass_headers, config.return_headers, config.headers)
             return AnthropicProvider(name, origin, config, path=path, passage=passage)
         case GeminiProviderConfig():
-            passage = Passage(config.pass_headers, config.return_headers, config.headers)
+            account = "" if makers is None else makers.account
             return GeminiProvider(name, origin, config, path=path, passage=passage, account=account)
         case VertexProviderConfig():
-            passage = Passage(config.pass_headers, config.return_headers, config.headers)
             of_vertex = VertexGeminiProvider if config.publisher == "google" else VertexClaudeProvider
             return of_vertex(name, origin, config, path=path, passage=passage, token=_token(credentials))
         case BedrockProviderConfig():
-            passage = Passage(config.pass_headers, config.return_headers, config.headers)
             return BedrockProvider(name, origin, config, path=path, passage=passage, keys=_keys(credentials))
         case PluginProviderConfig():
             assert plugin is not None, "whoever names a plug-in has opened it"
-            passage = Passage(config.pass_headers, config.return_headers, config.headers)
             return PluginProvider(name, origin, config, plugin, path=path, passage=passage)
         case _:
             assert_never(config)
+
+
+def _path_of_responses(path: str) -> str:
+    """Where the host of `path` takes Responses: at Azure, not below a deployment."""
+    above, deployments, _ = path.partition(DEPLOYMENTS)
+    return f"{above}/v1" if deployments else path
 
 
 def _token(credentials: Credentials | None) -> BearerToken | None:

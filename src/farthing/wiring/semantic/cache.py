@@ -88,7 +88,7 @@ class SemanticParts:
         self.reading: Reading | None = None
         self.languages: Languages | None = None
         self.nusd_of: Callable[[int], int] | None = None
-        self.certified = _nothing
+        self.certified: Callable[[], object] = _nothing
         """Called when certificates were read."""
         self._bound_file = WatchFile(self.bound, state_dir / "semantic-bound.json")
         self._entry_stores: dict[object, EntryStore] = {}

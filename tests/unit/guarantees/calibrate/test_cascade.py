@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from farthing.guarantees.calibrate.route_samples import BadSamples
 from farthing.guarantees.certificates import cascade as certificates
 from farthing.guarantees.certificates.cascade import CascadeScope, why_not, why_unproven
 from farthing.guarantees.certificates.file import AGE_MAX_S
+from farthing.guarantees.monitor.models import ModelWatch
 from farthing.types import Attempt, Receipt, Signal, Target, Usage
-from farthing.wiring.cascade import CascadeParts, build_cascades, cascade_scope
+from farthing.wiring.cascade import CascadeParts, build_cascades, cascade_scope, unproven_cascades
 
 TOML = """
 state_dir = "{state}"
@@ -223,6 +225,27 @@ def test_a_certificate_of_another_check_setting_or_time_is_not_used(
     assert made is not None
     assert why_not(made, SCOPE) == why_unproven(made, SCOPE, now_unix_s=made.made_unix_s) == []
     assert why_unproven(made, SCOPE, now_unix_s=made.made_unix_s + AGE_MAX_S + 1)
+
+
+def test_after_a_change_of_model_the_alarm_and_each_start_say_that_its_thresholds_promise_nothing(
+    config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = written(tmp_path / "s.jsonl", traffic(3000, slope=0.2))
+    run(
+        "--endpoint", "e", "--risk-max", "0.03", "--samples", str(samples), "--config", str(config), "--apply"
+    )
+    settings, parts = loads(config.read_text(), {}), CascadeParts(tmp_path / "state")
+    for target, rests in (("a/mini", True), ("a/big", True), ("a/spare", False), ("a/other", False)):
+        found = unproven_cascades(settings, parts, target)
+        assert [one.startswith("the cascade of e, ") for one in found] == ([True] if rests else []), target
+    other = loads(config.read_text().replace('kind = "logprobs"', 'kind = "logprobs"\nmeasure = "min"'), {})
+    assert unproven_cascades(other, parts, "a/mini") == [], "its certificate is not used anyway"
+    parts.models = ModelWatch(clock=time.time)
+    for model in ("m-1", "m-2"):
+        parts.models.answered("a/mini", "mini", "e", model, "")
+    build_cascades(settings, parts, lambda name: None)
+    assert "its thresholds decide, but promise nothing any more, calibrate again: since " in caplog.text
+    assert "a/mini answers with another model, m-2 instead of m-1" in caplog.text
 
 
 def test_too_few_samples_are_refused_with_how_many_are_needed(

@@ -9,11 +9,11 @@ import pytest
 from farthing import config as configuration
 from farthing.cli.main import cli
 from farthing.errors import ConfigError
-from farthing.insight.explain import request
+from farthing.insight.explain import request, route
 from farthing.insight.explain.route import RouteDetails, call_prices, details
 from farthing.ledger.rows import Intent
 from farthing.ledger.segments import SegmentLedger
-from farthing.types import Attempt, Pass, Receipt, Usage, replace
+from farthing.types import Attempt, Pass, PromptCacheUse, Receipt, Usage, replace
 
 FULL = Receipt(
     request_id="req_abc",
@@ -343,3 +343,72 @@ def test_a_charge_that_is_not_ours_and_what_other_models_did_in_a_call_are_told(
     assert "differ" not in "\n".join(request.story(near))
     told = request.to_json(receipt)["usage"]["passes"]
     assert [one["model"] for one in told] == ["", "", "wiser"] and told[2]["usage"]["output_tokens"] == 8
+
+
+def called(**fields: object) -> str:
+    """The story of a request whose only call was `fields`."""
+    one = Attempt(**{"target": "openai/gpt-4o", "tier": "cheap", "started_ms": 0.4, **fields})  # type: ignore[arg-type]
+    return "\n".join(request.story(replace(FULL, attempts=[one])))
+
+
+def test_a_calls_time_is_the_networks_and_the_providers_or_said_to_be_unknown() -> None:
+    told = called(network_ms=40.0, provider_ms=360.0, connect_ms=30.0, tls_ms=18.0, rtt_ms=11.0)
+    assert (
+        "  network  40.0 ms (10%), the provider 360.0 ms as it says; a connection was opened in 30.0 ms, "
+        "18.0 of it for TLS; a round trip takes 11.0 ms"
+    ) in told
+    assert (
+        "  network  its part is unknown, as the provider does not say how long it worked; a round trip takes "
+        "11.0 ms"
+    ) in called(rtt_ms=11.0)
+    assert "  network" not in called()
+
+
+def test_the_model_that_answered_is_told_beside_the_one_that_was_asked_for() -> None:
+    told = called(model="gpt-4o-2024-08-06", fingerprint="fp_1")
+    assert "  model    gpt-4o-2024-08-06 answered, fingerprint fp_1; gpt-4o was asked for" in told
+    assert "  model    gpt-4o answered, fingerprint fp_1\n" in called(model="gpt-4o", fingerprint="fp_1")
+    assert "  model" not in called(model="gpt-4o")
+
+
+def test_what_a_prompt_cache_gave_is_told_below_its_call() -> None:
+    use = PromptCacheUse(result="changed", segment="system", byte=0, missed_tokens=90, missed_nusd=1_000_000)
+    told = called(usage=Usage(input_tokens=100, cached_tokens=10), prompt_cache=use)
+    assert "  prefix 1 10 of 100 tokens read: the prompt changed in system" in told
+    assert "90 tokens missed for $0.001 more" in told
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        ("residency", "not asked, as it does not answer within the regions of the endpoint"),
+        ("cannot_say", "not asked, as it does not take something in the request"),
+    ],
+)
+def test_a_target_that_was_passed_over_is_told_with_the_reason(why: str, words: str) -> None:
+    told = "\n".join(request.story(replace(FULL, skipped={"a/x": why})))
+    assert f"  skipped  a/x: {words}" in told
+
+
+def test_each_call_is_told_with_its_region_where_the_configuration_knows_it() -> None:
+    config = configuration.loads(
+        """
+[providers.openai]
+base_url = "https://eu.api.openai.com/v1"
+[[providers.openai.replicas]]
+name = "far"
+base_url = "https://gpu.example/v1"
+region = "us-east-1"
+""",
+        {},
+    )
+    calls = [
+        Attempt(target="openai/m", tier="", started_ms=0.0, lane="main"),
+        Attempt(target="openai/m", tier="", started_ms=0.0, lane="replica far"),
+        Attempt(target="openai/m", tier="", started_ms=0.0, lane="replica gone"),
+        Attempt(target="other/m", tier="", started_ms=0.0),
+    ]
+    found = route.call_regions(replace(FULL, attempts=calls), config)
+    assert [(one.call, one.region) for one in found] == [(1, "eu"), (2, "us-east-1")]
+    details = route.RouteDetails(ruled=None, tiers=None, signals=[], prices=[], jobs=[], regions=found)
+    assert "  region 2 us-east-1" in route.details(FULL, details)

@@ -31,6 +31,7 @@ from farthing.insight import route_calibration
 from farthing.insight.report import report as reports
 from farthing.insight.report.failed import moment
 from farthing.insight.source import Source, check_endpoint, unknown_endpoint
+from farthing.wiring.models import semantic_targets
 
 NO_SCORES = (
     '[route] has kind = "rules", which gives no scores, so nothing is explored: set kind = "learned" or '
@@ -95,7 +96,8 @@ def cache(given: AskedOfCache) -> int:
 def _of_cache(
     given: AskedOfCache, where: Source, terms: EndpointSemanticConfig | None, now_unix_s: float
 ) -> semantic_cache.Calibration:
-    changed_unix_s = _changed(model_changes.read(where.state_dir).latest_at(given.endpoint))
+    targets = None if where.config is None else semantic_targets(where.config, given.endpoint)
+    changed_unix_s = _changed(model_changes.read(where.state_dir).latest_at(given.endpoint, targets))
     since_unix_s = max(since_of(given.since, now_unix_s) or 0.0, changed_unix_s)
     running = certificates.running_scope(where.state_dir)
     seen = audits.observe(
