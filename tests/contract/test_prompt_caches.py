@@ -59,6 +59,7 @@ class Agent:
         sent = self.caches.sent(request, target, body, lane)
         assert sent is not None
         told = sent.told(usage, target.price)
+        assert told is not None
         assert sent.told(usage, target.price) == told
         self.turns += [
             {"role": "assistant", "content": f"I look at {len(self.turns)}. " * 20},

@@ -618,7 +618,7 @@ class Caller:
         provider = result.lane.provider
         self._unsay(error, attempt, provider.redact)
         if isinstance(error, ProviderRejected):
-            error.renewed = self._renews(error, result, prompt)
+            error.renewed = self._renews(error, call, result, prompt)
         result.lane.failed(error, self._clock())
         attempt.error = error.code
         if attempt.status is None:  # else it failed after its head had come
@@ -643,7 +643,7 @@ class Caller:
         health.failed(error, probe, _number_of(call.request), crowded=crowded)
         self._tell_of_key(target, error, result.lane)
 
-    def _renews(self, error: ProviderRejected, result: CallResult, prompt: Prompt) -> bool:
+    def _renews(self, error: ProviderRejected, call: CallRequest, result: CallResult, prompt: Prompt) -> bool:
         """Whether the target would be asked otherwise after its refusal. A fault in its provider's code is
         none."""
         provider = result.lane.provider
@@ -651,6 +651,10 @@ class Caller:
             if isinstance(error, KeyRejected):
                 held, number = provider.credentials, result.credentials
                 return held is not None and number is not None and held.refused(number)
+            if self.preparer is not None and self.preparer.refused(
+                call.request, prompt, result.target, error
+            ):
+                return True
             return provider.learn(prompt, result.target, error)
         except Exception as fault:  # noqa: BLE001  # as of any code of a provider: the attempt has failed anyway
             self._fault(result.target, fault)

@@ -6,11 +6,11 @@ are too many for it and some go elsewhere. So a key says what the prompt begins 
 `PER_MINUTE_MAX` a minute do it is one of several: each conversation keeps one of them.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, Final
 
+from farthing.models.prompt_cache.shares import Shares
 from farthing.models.prompt_cache.terms import terms_of
 from farthing.types import Prompt, Request, Target
 
@@ -52,11 +52,11 @@ class _Rate:
 
 
 class PromptKeys:
-    """The rates of beginnings, as many as `BEGINNINGS_MAX`. Outlives a reload."""
+    """The rates of beginnings, as many as `BEGINNINGS_MAX`, which tenants share fairly. Outlives a reload."""
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._rates: OrderedDict[bytes, _Rate] = OrderedDict()
+        self._rates: Shares[_Rate] = Shares(BEGINNINGS_MAX)
 
     def key(self, request: Request, prompt: Prompt, target: Target) -> str:
         """The same for all calls of a conversation while its beginning comes about as often; of two tenants
@@ -71,7 +71,7 @@ class PromptKeys:
         told = blake2b(request.tenant.name.encode(), digest_size=12, person=b"prompt_cache_key")
         told.update(b"\0%b\0" % target.name.encode())
         told.update(_beginning(request).encode("utf-8", "surrogatepass"))
-        rate = self._rate(told.digest())
+        rate = self._rate(request.tenant.name, told.digest())
         if rate.parts > 1:
             whose = request.session or request.user + _question(request)
             part = blake2b(whose.encode("utf-8", "surrogatepass"), digest_size=2).digest()
@@ -80,15 +80,14 @@ class PromptKeys:
                 told.update(b"\0%d" % part_of)
         return "fg-" + told.hexdigest()
 
-    def _rate(self, beginning: bytes) -> _Rate:
+    def _rate(self, tenant: str, beginning: bytes) -> _Rate:
         now_s = self._clock()
-        rate = self._rates.get(beginning)
+        rate = self._rates.get(tenant, beginning)
         if rate is None:
-            if len(self._rates) >= BEGINNINGS_MAX:
-                self._rates.popitem(last=False)
-            rate = self._rates[beginning] = _Rate(now_s)
+            rate = _Rate(now_s)
+            self._rates.put(tenant, beginning, rate)
         else:
-            self._rates.move_to_end(beginning)
+            self._rates.used(tenant, beginning)
         rate.count(now_s)
         return rate
 
