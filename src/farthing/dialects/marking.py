@@ -50,6 +50,14 @@ class Places:
     def done(self) -> bool:
         return not self._left
 
+    def passes(self, blocks: int) -> bool:
+        """Whether none of the next `blocks` is to be marked, which are then passed."""
+        passed = self._passed + blocks
+        if self._left > 0 and passed > self._next:
+            return False
+        self._passed = passed
+        return True
+
     def takes(self, *, may: bool) -> bool:
         """Whether the next block is marked, which may be or may not."""
         here = may and self._left > 0 and self._passed >= self._next

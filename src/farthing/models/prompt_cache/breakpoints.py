@@ -17,9 +17,9 @@ from msgspec import Struct
 from farthing.errors import ProviderRejected
 from farthing.models.pricing.cost import CACHE_WRITE_LONG
 from farthing.models.pricing.prompt_cache import written_tokens
-from farthing.models.prompt_cache.habits import LIVES_S, Group, Habits, turn_of
+from farthing.models.prompt_cache.habits import LIVES_S, Group, Habits, Open, turn_of
 from farthing.models.prompt_cache.keys import PromptKeys
-from farthing.models.prompt_cache.outline import key_of, outline_of
+from farthing.models.prompt_cache.outline import goes_on, key_of, outline_of
 from farthing.models.prompt_cache.sessions import Sent, saved_of
 from farthing.models.prompt_cache.terms import terms_of
 from farthing.models.prompt_cache.why import Call
@@ -78,8 +78,11 @@ class Preparer:
         """See `protocols.PromptPreparer`."""
         if request.operation != "chat" or request.own:
             return prompt
-        if has.marks and self._may_mark(request):
-            marks = self._chosen(request, prompt, target)
+        if has.marks:
+            paying = self._habits.paying
+            if not paying or (request.tenant.name, request.endpoint.name, target.name) not in paying:
+                return prompt
+            marks = self._chosen(request, prompt, target) if self._may_mark(request) else None
             if marks is not None:
                 marked: Prompt = replace(prompt, marks=marks)
                 return marked
@@ -99,8 +102,8 @@ class Preparer:
             return sent
         if not self._may_mark(request):
             return sent
-        group = self._habits.of(request.tenant.name, request.endpoint.name, target.name)
-        return MarkedPrompt(sent if isinstance(sent, Sent) else None, group, request, prompt)
+        own = sent if isinstance(sent, Sent) else None
+        return MarkedPrompt(own, self._habits, target.name, request, prompt)
 
     def refused(self, request: Request, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
         """See `protocols.PromptPreparer`."""
@@ -192,14 +195,13 @@ class Weighed:
 
     def choices(self, caches: PromptCaches) -> list[tuple[float, CacheMarks]]:
         """Marks that may be set and what each gains, in plain tokens, the best first."""
-        begins, life, held, found = self._beginning()
+        life, held, found = self._beginning()
         group, rates, tokens, outline = self._group, self._rates, self._tokens, self._outline
         turn = turn_of(outline)
         last = group.open((key_of(self._request, outline), outline.question))
-        # nothing of a session is cached at a target that has nothing cached
-        warm = caches.warm(self._request, self._target) if self._now_s < group.warm_until_s else None
-        cached = held if warm is None else max(held, min(warm.tokens, tokens))
-        keeps = "" if warm is None or last is None else last.life
+        warm_tokens = self._warm_tokens(last, caches)
+        cached = max(held, min(warm_tokens, tokens))
+        keeps = "" if not warm_tokens or last is None else last.life
         self.clear = 0 if last is None else max(0, last.clear - CLEAR_BUT)
         for own, write in rates.write.items():
             if keeps and own != keeps:
@@ -213,13 +215,23 @@ class Weighed:
         found.sort(key=_first, reverse=True)
         return found
 
-    def _beginning(self) -> tuple[int, str, int, list[tuple[float, CacheMarks]]]:
-        """Of tools and system prompt: their tokens, for how long they are best marked, how many of their
-        tokens are cached, and marks on them alone."""
+    def _warm_tokens(self, last: Open | None, caches: PromptCaches) -> int:
+        """What the target has cached of its session, whose last call there is `last`."""
+        if self._now_s >= self._group.warm_until_s:
+            return 0
+        messages = self._request.body.get("messages")
+        if last is not None and messages.__class__ is list and goes_on(last.outline, self._outline, messages):
+            return last.cached_tokens if self._now_s < last.until_s else 0
+        warm = caches.warm(self._request, self._target)
+        return 0 if warm is None else warm.tokens
+
+    def _beginning(self) -> tuple[str, int, list[tuple[float, CacheMarks]]]:
+        """Of tools and system prompt: for how long they are best marked, how many of their tokens are cached,
+        and marks on them alone."""
         group, rates, outline = self._group, self._rates, self._outline
         known = group.prefixes.get((outline.tools, outline.system))
         if known is None or known.tokens < self._least:
-            return 0, "", 0, []
+            return "", 0, []
         begins = min(known.tokens, self._tokens)
         held = begins if known.until_s > self._now_s else 0
         best, best_life = 0.0, ""
@@ -231,10 +243,10 @@ class Weighed:
             if gain > best:
                 best, best_life = gain, life
         if not best_life:
-            return begins, "", held, []
+            return "", held, []
         extra = rates.extra_nusd(best_life, begins - held)
         marks = CacheMarks(tools=best_life, system=best_life, reserved_nusd=extra)
-        return begins, best_life, held, [(best, marks)]
+        return best_life, held, [(best, marks)]
 
 
 def _first(one: tuple[float, CacheMarks]) -> float:
@@ -245,12 +257,26 @@ class MarkedPrompt:
     """Implements `protocols.SentPrompt`: what comes of a prompt is learnt from, and its marks are booked,
     whether or not it is measured."""
 
-    __slots__ = ("_booked_nusd", "_estimated", "_group", "_learnt", "_marks", "_request", "_sent")
+    __slots__ = (
+        "_booked_nusd",
+        "_estimated",
+        "_group",
+        "_habits",
+        "_learnt",
+        "_marks",
+        "_request",
+        "_sent",
+        "_target",
+    )
 
-    def __init__(self, sent: Sent | None, group: Group, request: Request, prompt: Prompt) -> None:
+    def __init__(
+        self, sent: Sent | None, habits: Habits, target: str, request: Request, prompt: Prompt
+    ) -> None:
         """`sent` measures it; None: nothing does."""
         self._sent = sent
-        self._group = group
+        self._habits = habits
+        self._target = target
+        self._group = habits.of(request.tenant.name, request.endpoint.name, target)
         self._request = request
         self._marks = prompt.marks
         self._estimated = prompt.input_tokens
@@ -293,6 +319,7 @@ class MarkedPrompt:
         session = (key_of(self._request, outline), outline.question)
         beginning: Hashable = (outline.tools, outline.system)
         group.learn(session, beginning, call, before, None if marks is None else marks.turns)
+        self._habits.note(self._request.tenant.name, self._request.endpoint.name, self._target, group)
         known = group.prefixes.get(beginning)
         if known is not None and marks is not None and (usage.cached_tokens or written_tokens(usage)):
             if known.until_s <= call.at_s:

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from farthing.models.prompt_cache.outline import Outline
+from farthing.models.prompt_cache.outline import NO_OUTLINE, Outline
 from farthing.models.prompt_cache.refusals import Refusals
 from farthing.models.prompt_cache.segments import MESSAGES
 from farthing.models.prompt_cache.shares import Shares
@@ -30,6 +30,8 @@ COUNTS_WEIGHED: Final = 2.0
 OPEN_MAX: Final = 1_000
 PREFIXES_MAX: Final = 200
 GROUPS_MAX: Final = 1_000
+CHANCE_MIN: Final = 0.01
+"""Below this no price makes a mark pay."""
 CHANCE_KEPT: Final = 0.98
 """Of the best chance after each call: that of other beginnings than its own fades slowly."""
 FORGIVEN_S: Final = 86_400.0
@@ -77,6 +79,10 @@ class Open(Struct, frozen=True):
     """For how long its end was marked; empty: it was not."""
     clear: int = 0
     """The first of its messages that are known to have no mark of the client."""
+    outline: Outline = NO_OUTLINE
+    cached_tokens: int = 0
+    until_s: float = 0.0
+    """Until when they stay."""
 
 
 class Known(Struct):
@@ -183,7 +189,11 @@ class Group:
                 hit = own and at_s - last.at_s < LIVES_S[name] * SURE_SHARE
                 self.followed[name, last.turn].add(hit)
             clear = 0 if life is None else call.outline.count
-            waiting[session] = Open(at_s, turn_of(call.outline), life or "", clear)
+            until_s = at_s + call.life_s
+            outline = call.outline
+            waiting[session] = Open(
+                at_s, turn_of(outline), life or "", clear, outline, call.cached_tokens, until_s
+            )
         known = self._learn_beginning(beginning, call)
         if call.cached_tokens:
             self.warm_until_s = max(self.warm_until_s, at_s + call.life_s)
@@ -230,15 +240,28 @@ class Group:
 
 
 class Habits:
-    """All groups, as many as `GROUPS_MAX`, which tenants share fairly. Outlives a reload; belongs to one event
-    loop."""
+    """All groups, as many as `GROUPS_MAX`, which tenants share fairly. Outlives a reload; belongs to one
+    event loop."""
 
     def __init__(self) -> None:
         self._groups: Shares[Group] = Shares(GROUPS_MAX)
+        self.paying: set[tuple[str, str, str]] = set()
+        """Tenant, endpoint and target of the groups in which marks may pay: for all others there is nothing
+        to decide."""
         self.refusals = Refusals()
 
     def find(self, tenant: str, endpoint: str, target: str) -> Group | None:
         return self._groups.get(tenant, (endpoint, target))
+
+    def note(self, tenant: str, endpoint: str, target: str, group: Group) -> None:
+        """See whether marks may pay in a group that has learnt."""
+        key = (tenant, endpoint, target)
+        if max(group.chance.values()) < CHANCE_MIN:
+            self.paying.discard(key)
+        elif key not in self.paying:
+            if len(self.paying) >= 2 * GROUPS_MAX:  # some are of groups that are gone
+                self.paying = {one for one in self.paying if self.find(*one) is not None}
+            self.paying.add(key)
 
     def of(self, tenant: str, endpoint: str, target: str) -> Group:
         key = (endpoint, target)

@@ -11,6 +11,7 @@ SAMPLE_CHARS: Final = 128
 SYSTEM_ROLES: Final = ("system", "developer")
 MESSAGES_LOOKED_AT: Final = 4
 """At the beginning, for the system prompt and the first question."""
+ALIKE_MAX: Final = 3
 ALIKE_MIN: Final = 2
 """Of tools, system prompt and first question, as many are alike in one conversation: one of them may change,
 and where two do it is another one of the same session, as agents that work beside each other are."""
@@ -37,6 +38,9 @@ class Outline(Struct, frozen=True):
         return self.alike(other) >= ALIKE_MIN
 
 
+NO_OUTLINE: Final = Outline(0, 0, 0, 0, 0, 0)
+
+
 def outline_of(request: Request) -> Outline:
     """What a request is recognised by: samples of its tools, its system prompt, its first question and its
     last message. Costs 2 us."""
@@ -58,9 +62,15 @@ def outline_of(request: Request) -> Outline:
     return Outline(named, system, question, len(messages), last, request.prompt_chars)
 
 
-def last_of(messages: list[Any], count: int) -> int:
-    """As `Outline.last`, where the conversation ended after `count` messages."""
-    return sample(messages[count - 1])
+def goes_on(before: Outline, outline: Outline, messages: list[Any]) -> bool:
+    """Whether a prompt with these messages is the one before and what came behind it, as far as samples
+    tell."""
+    return (
+        before.tools == outline.tools
+        and before.system == outline.system
+        and 0 < before.count <= outline.count
+        and sample(messages[before.count - 1]) == before.last
+    )
 
 
 def _of_tools(tools: list[Any]) -> int:

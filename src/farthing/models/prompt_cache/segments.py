@@ -113,18 +113,20 @@ class Prefix:
         "weights",
     )
 
-    def __init__(self) -> None:
-        self.digests = array("q")
+    def __init__(self, before: "Prefix | None" = None, taken: int = 0) -> None:
+        """`taken` segments are those of `before`."""
+        end = 0 if before is None else before._end_of(taken - 1)
+        self.digests = array("q") if before is None else before.digests[:taken]
         """Of each segment: tools, system, messages. 0: there is none."""
-        self.sizes = array("q")
+        self.sizes = array("q") if before is None else before.sizes[:taken]
         """Bytes of each, without marks."""
-        self.weights = array("q")
+        self.weights = array("q") if before is None else before.weights[:taken]
         """Bytes of each, media counted as `MEDIA_BYTES`: what its tokens are in proportion to."""
+        self._blocks = array("q") if before is None else before._blocks[:end]
+        """Digests of the blocks of all segments, and where those of each end."""
+        self._ends = array("q") if before is None else before._ends[:taken]
         self.systems = 0
         """Of the messages, how many of the first are the system's."""
-        self._blocks = array("q")
-        """Digests of the blocks of all segments, and where those of each end."""
-        self._ends = array("q")
         self._head = (False, False)
         """Whether tools and the system prompt stand before the messages in the body."""
         self._name = ""
@@ -222,11 +224,6 @@ class Prefix:
 
     def _take(self, before: "Prefix", begin: int, end: int) -> None:
         """Segments of the call before, whose bytes are the same."""
-        if not begin:
-            self.digests, self.sizes = before.digests[:end], before.sizes[:end]
-            self.weights, self._ends = before.weights[:end], before._ends[:end]
-            self._blocks = before._blocks[: before._end_of(end - 1)]
-            return
         at, until = before._end_of(begin - 1), before._end_of(end - 1)
         moved = len(self._blocks) - at
         self._ends.extend(
@@ -448,20 +445,19 @@ def _grown(body: bytes, before: Prefix, *, sampled: bool) -> Reading | None:
         raws = turns[1]
     if before._kept + len(raws) > SEGMENTS_MAX:
         return None
-    found = Prefix()
+    near = _same(raws, before._near)
+    taken = MESSAGES + before._kept + len(near)
+    if fields is None:
+        found = Prefix(before, taken)
+        found._raws, found._tail = before._raws, before._tail
+    else:
+        found = Prefix()
+        found._take_fields(before, fields)
+        found._take(before, MESSAGES, taken)
     found._name, found._head, found._kept = before._name, before._head, before._kept
     found._kept_bytes, found._kept_hashes = before._kept_bytes, before._kept_hashes
     found._sampled = before._sampled
-    near = _same(raws, before._near)
     found.systems = min(before.systems, before._kept + len(near))
-    taken = MESSAGES + before._kept + len(near)
-    if fields is None:
-        found._raws = before._raws
-        found._take(before, 0, taken)
-    else:
-        found._take_fields(before, fields)
-        found._take(before, MESSAGES, taken)
-    found._tail = before._tail if fields is None else found._tail
     sure = not (by_samples or (sampled and before._sampled))
     return Reading(body, found, raws, at, near=near, marked=_has_marks(body, at, end), sure=sure)
 

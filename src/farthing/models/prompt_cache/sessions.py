@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from farthing.models.pricing.prompt_cache import cache_money, written_tokens
 from farthing.models.prompt_cache.backlog import Backlog
-from farthing.models.prompt_cache.outline import Outline, key_of, last_of, named_key, outline_of
+from farthing.models.prompt_cache.outline import Outline, goes_on, key_of, named_key, outline_of
 from farthing.models.prompt_cache.segments import (
     BODY_BYTES_MAX,
     BODY_BYTES_MIN,
@@ -252,9 +252,8 @@ class Sent:
         missed = None
         if found.reusable_tokens is not None:  # of what was read, rounding may leave some
             missed = 0 if found.result == "read" else max(0, found.reusable_tokens - call.read_tokens)
-        if found.result != "read" or not call.read_tokens:
-            self._make_sure()
-        self._body = b""
+        if found.result == "read" and call.read_tokens:
+            self._body = b""  # its provider has proved what was known by samples
         self._caches.backlog.add(self)
         money = cache_money(price, usage, missed)
         known = _is_known(usage)
@@ -284,7 +283,7 @@ class Sent:
             before = before_of(session.calls, self._target.name, self._lane, outline)
             self._before = before
             if before is not None and before.target == self._target.name:
-                prefix, proves = before.prefix, before.read_tokens > 0
+                prefix, proves = before.prefix, before.cached_tokens > 0
         body = self._body
         self._reading = reading = read(body, prefix, sampled=proves and len(body) <= HELD_BYTES_MAX)
         if reading is None or reading.sure:
@@ -337,6 +336,7 @@ class Sent:
         if call is None or usage is None:
             return
         self._usage = None
+        self._make_sure()
         self._caches.remember(self._owner, call, self._instead)
         if self.learner is not None:
             same = before if before is not None and before.target == call.target else None
@@ -368,15 +368,12 @@ def _shared_tokens(call: Call, outline: Outline, body: Json) -> int:
     if not call.cached_tokens or not call.outline.goes_with(outline) or not call.outline.count:
         return 0
     before = call.outline
-    messages = body["messages"]
     if before.tools != outline.tools:
         return 0
-    if before.system != outline.system:
-        shared = call.prefix.tokens_before(1, 0, call.input_tokens)
-    elif before.count <= outline.count and last_of(messages, before.count) == before.last:
+    if goes_on(before, outline, body["messages"]):
         return call.cached_tokens
-    else:
-        shared = call.prefix.tokens_before(MESSAGES + call.prefix.systems, 0, call.input_tokens)
+    end = 1 if before.system != outline.system else MESSAGES + call.prefix.systems
+    shared = call.prefix.tokens_before(end, 0, call.input_tokens)
     return min(shared, call.cached_tokens)
 
 

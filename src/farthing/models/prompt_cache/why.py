@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from farthing.models.pricing.prompt_cache import written_tokens
-from farthing.models.prompt_cache.outline import Outline
+from farthing.models.prompt_cache.outline import ALIKE_MAX, Outline
 from farthing.models.prompt_cache.segments import Prefix
 from farthing.models.prompt_cache.terms import ASSUMED_LIFE_S, CacheTerms
 from farthing.types import PromptCacheResult, Usage
@@ -121,6 +121,10 @@ def _is_untold(usage: Usage, call: Call, before: Call | None, terms: CacheTerms)
 def before_of(calls: Sequence[Call], target: str, lane: str, outline: Outline) -> Call | None:
     """The call that one with `outline` goes on from: of the same conversation, best by the same lane of the
     same target. None: none is of the same conversation."""
+    for call in reversed(calls):  # mostly the last one is it
+        same = call.target == target and call.lane == lane and call.outline.count <= outline.count
+        if same and call.outline.alike(outline) == ALIKE_MAX:
+            return call
     alike = [call for call in reversed(calls) if call.outline.goes_with(outline)]
     if not alike:
         return None

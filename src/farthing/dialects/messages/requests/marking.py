@@ -32,9 +32,10 @@ class _Block(Struct):
 _block = msgspec.json.Decoder(_Block).decode
 
 
-def with_marks(raw: bytes, marks: CacheMarks, *, reshape: bool) -> bytes:
+def with_marks(raw: bytes, marks: CacheMarks, *, reshape: bool, said: Any = None) -> bytes:
     """The body `raw` with marks; itself where it has no place for them. `reshape`: a text that was told alone
-    may be written as a block. It must have no marks of its own. Never raises."""
+    may be written as a block. It must have no marks of its own. `said`: its messages, decoded, where that is
+    known; messages without a mark are then not looked at. Never raises."""
     try:
         found = members(raw)
         if found is None:
@@ -45,7 +46,7 @@ def with_marks(raw: bytes, marks: CacheMarks, *, reshape: bool) -> bytes:
         if marks.system and "system" in found:
             edits += _on_content(raw, found["system"], _Once(marks.system), reshape)
         if marks.turns and "messages" in found:
-            edits += _on_turns(raw, found["messages"], marks, reshape)
+            edits += _on_turns(raw, found["messages"], marks, reshape, said)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
         return raw
     return edited(raw, edits) if edits else raw
@@ -72,15 +73,23 @@ class _Turns(Places):
         self.mark = mark_of(marks.turns)
 
 
-def _on_turns(raw: bytes, span: Span, marks: CacheMarks, reshape: bool) -> Iterator[Edit]:
+def _on_turns(raw: bytes, span: Span, marks: CacheMarks, reshape: bool, said: Any) -> Iterator[Edit]:
     places = _Turns(marks)
-    for begin, end in _backwards(raw, span):
+    known = said if said.__class__ is list else []
+    for index, (begin, end) in enumerate(_backwards(raw, span), start=1):
         if places.done:
             return
+        if index <= len(known) and places.passes(_blocks_in(known[-index])):
+            continue
         message = raw[begin:end]
         content = (members(message) or {}).get("content")
         if content is not None:
             yield from _on_content(raw, (begin + content[0], begin + content[1]), places, reshape)
+
+
+def _blocks_in(message: Any) -> int:
+    content = message.get("content") if message.__class__ is dict else None
+    return len(content) if content.__class__ is list else 1
 
 
 def _on_content(raw: bytes, span: Span, places: "_Once | _Turns", reshape: bool) -> Iterator[Edit]:
