@@ -1,11 +1,12 @@
 """What measuring prompt caches costs, in microseconds of CPU: `python -m benchmarks.prompt_cache`.
 
-Prints JSON: for prompts of several sizes what a call costs that goes on from the one before. On its
-way: before it is sent, once its usage is known, what a router asks. Beside it: reading the prompt while its
-provider works on it, and remembering it behind its answer. `us` is all of it but for the router. Then what the
-call costs that is seen first, and the longest piece of it that other requests wait for. Each figure is the
-median of rounds, beside the least. The prompts are an agent's: tools, a system prompt, and messages of which
-the last two are marked, or none. Figures of one machine are comparable with each other only.
+Prints JSON: for prompts of several sizes what a call costs that goes on from the one before. On its way:
+before it is sent (`sent`), once its usage is known (`told`), what a router asks (`warm`). Beside it: reading
+the prompt while its provider works on it (`read`), and remembering it behind its answer. `us` is all of it
+but for the router. Then what the first call of a session costs, and the longest piece of it that others wait
+for. Each figure is the median of rounds, beside the least. The prompts are an agent's: tools, a system
+prompt, and messages of which the last two are marked, or none. Figures of one machine are comparable with
+each other only.
 """
 
 import json

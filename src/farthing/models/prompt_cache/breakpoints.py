@@ -30,7 +30,7 @@ MARK: Final = "cache_control"
 DEPTH_MAX: Final = 4
 PUSD_PER_NUSD: Final = 1_000
 RATES_MAX: Final = 1_000
-CLEAR_BUT: Final = 8
+CLEAR_BUT: Final = 4
 """Messages at the end that are looked at again for marks of the client."""
 
 

@@ -116,15 +116,15 @@ class Prefix:
     def __init__(self, before: "Prefix | None" = None, taken: int = 0) -> None:
         """`taken` segments are those of `before`."""
         end = 0 if before is None else before._end_of(taken - 1)
-        self.digests = array("q") if before is None else before.digests[:taken]
+        self.digests: array[int] = array("q") if before is None else before.digests[:taken]
         """Of each segment: tools, system, messages. 0: there is none."""
-        self.sizes = array("q") if before is None else before.sizes[:taken]
+        self.sizes: array[int] = array("q") if before is None else before.sizes[:taken]
         """Bytes of each, without marks."""
-        self.weights = array("q") if before is None else before.weights[:taken]
+        self.weights: array[int] = array("q") if before is None else before.weights[:taken]
         """Bytes of each, media counted as `MEDIA_BYTES`: what its tokens are in proportion to."""
-        self._blocks = array("q") if before is None else before._blocks[:end]
+        self._blocks: array[int] = array("q") if before is None else before._blocks[:end]
         """Digests of the blocks of all segments, and where those of each end."""
-        self._ends = array("q") if before is None else before._ends[:taken]
+        self._ends: array[int] = array("q") if before is None else before._ends[:taken]
         self.systems = 0
         """Of the messages, how many of the first are the system's."""
         self._head = (False, False)
@@ -266,7 +266,7 @@ class Prefix:
             if len(hashes) >= KEPT_PARTS_MAX:
                 hashes = ()
             since = hashes[-1][0] if hashes else 0
-            self._kept_hashes = (*hashes, (end, hash(memoryview(body)[since:end])))
+            self._kept_hashes = (*hashes, (end, hash(body[since:end])))
             self._sampled = _sampled(body, end) if end >= SAMPLED_FROM else 0
         self._kept, self._kept_bytes, self._near = self._kept + first, end, near
         for size, _ in near:
@@ -389,9 +389,9 @@ def is_same(body: bytes, before: Prefix) -> bool:
     """Whether a body begins with the very bytes of the one before, as far as those are not read again."""
     if len(body) <= before._kept_bytes:
         return False
-    view, begin = memoryview(body), 0
+    begin = 0
     for end, digest in before._kept_hashes:
-        if hash(view[begin:end]) != digest:
+        if hash(body[begin:end]) != digest:  # the hash of a memoryview takes that of all that it is a view of
             return False
         begin = end
     return True
@@ -409,7 +409,7 @@ def _tail_of(body: bytes, left: int) -> tuple[int, int, int]:
     begin = len(body) - left
     if left <= 0 or body[begin] != _LIST_ENDS:
         return 0, 0, 0
-    return left, hash(memoryview(body)[begin:]), _samples_of_tail(body, left)
+    return left, hash(body[begin:]), _samples_of_tail(body, left)
 
 
 def _samples_of_tail(body: bytes, left: int) -> int:
@@ -467,7 +467,7 @@ def _ends(body: bytes, before: Prefix, *, by_samples: bool) -> bool:
     left, digest, samples = before._tail
     if by_samples:
         return _samples_of_tail(body, left) == samples
-    return left == 0 or hash(memoryview(body)[-left:]) == digest
+    return left == 0 or hash(body[-left:]) == digest
 
 
 def _same(raws: Sequence[Raw], near: list[tuple[int, int]]) -> list[tuple[int, int]]:

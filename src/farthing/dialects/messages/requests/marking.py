@@ -15,6 +15,7 @@ from farthing.dialects.splice import edited, members
 from farthing.text.lenient_json import write_json
 from farthing.types import CacheMarks
 
+MARK: Final = b'"cache_control"'
 _UNMARKED: Final = frozenset({"thinking", "redacted_thinking"})
 _items = msgspec.json.Decoder(list[Raw]).decode
 Span = tuple[int, int]
@@ -34,8 +35,10 @@ _block = msgspec.json.Decoder(_Block).decode
 
 def with_marks(raw: bytes, marks: CacheMarks, *, reshape: bool, said: Any = None) -> bytes:
     """The body `raw` with marks; itself where it has no place for them. `reshape`: a text that was told alone
-    may be written as a block. It must have no marks of its own. `said`: its messages, decoded, where that is
-    known; messages without a mark are then not looked at. Never raises."""
+    may be written as a block. One that has any mark of its own stays as it is. `said`: its messages, decoded,
+    where they are known: those that get no mark are then not looked at. Never raises."""
+    if MARK in raw:
+        return raw
     try:
         found = members(raw)
         if found is None:
