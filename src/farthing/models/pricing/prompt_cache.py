@@ -28,6 +28,10 @@ def cache_money(price: Price | None, usage: Usage, missed_tokens: int | None) ->
         return CacheMoney(None, None, None)
     if not missed_tokens and (plain := _plain_money(price, usage, missed_tokens)) is not None:
         return plain
+    return _differences(price, usage, missed_tokens)
+
+
+def _differences(price: Price, usage: Usage, missed_tokens: int | None) -> CacheMoney:
     read, written = usage.cached_tokens, written_tokens(usage)
     if not read and not written and not missed_tokens:
         return CacheMoney(0, 0, missed_tokens)
