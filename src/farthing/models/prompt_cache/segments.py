@@ -28,6 +28,8 @@ AT_ONCE: Final = 256
 """Messages that are taken apart without a pause, which takes 1 ms; fewer where they have as many bytes as
 follow."""
 AT_ONCE_BYTES: Final = 524_288
+FEW: Final = 4
+"""Messages whose sizes are not looked at for that."""
 NEAR_END: Final = 4
 """Messages at the end that are compared one by one: marks stand there, and move."""
 NEAR_END_UNMARKED: Final = 2
@@ -82,10 +84,13 @@ _USUAL_MARKS = (
     b', "cache_control": {"type": "ephemeral"}',
 )
 _BLOCKS_END = b'"}]}'
-_OPENINGS = (b'[{"type":"text","text":', b'[{"type": "text", "text": ')
+_OPENING: Final = b'[{"type":"text","text":'
+_OPENING_SPACED: Final = b'[{"type": "text", "text": '
+_OPENING_BYTES: Final = len(_OPENING)
+"""What makes a text a block: who marks a text has to write it as one, and it is taken for a text alone."""
 CONTENT_WITHIN: Final = 64
 """Bytes of a message within which its blocks begin, behind its role."""
-_BETWEEN = frozenset((b",", b" ", b"\n", b"\r", b"\t"))
+_BETWEEN: Final = frozenset(b", \n\r\t")
 _LIST_ENDS: Final = 93
 _SYSTEM_ROLE = re.compile(rb'[^{}\[\]]{0,64}?"role"\s*:\s*"(?:system|developer)"')
 _MEDIA = re.compile(rb'"(?:data:[^,"]{0,100},)?[A-Za-z0-9+/_-]{256}')
@@ -205,9 +210,13 @@ class Prefix:
             if marked:
                 data = _unmarked(data)
             if data.endswith(_BLOCKS_END):
-                data = _unwrapped(data, data.find(b'[{"type"', 0, CONTENT_WITHIN), b'"}')
+                begin = data.find(_OPENING, 0, CONTENT_WITHIN)
+                if begin >= 0:
+                    data = data[:begin] + data[begin + _OPENING_BYTES : -4] + b'"}'
+                elif (begin := data.find(_OPENING_SPACED, 0, CONTENT_WITHIN)) >= 0:
+                    data = data[:begin] + data[begin + len(_OPENING_SPACED) : -4] + b'"}'
             elif field and data.endswith(b'"}]'):
-                data = _unwrapped(data, 0, b'"')
+                data = _bare(data)
             size, digest = len(data), hash(data)
             digests.append(digest)
             sizes.append(size)
@@ -334,7 +343,8 @@ class Reading:
         if not self._body:
             return False
         begin, prefix, raws = self._left, self._prefix, self._raws
-        end = _at_once(raws, begin)
+        few = len(raws) - begin <= FEW and len(self._body) <= AT_ONCE_BYTES
+        end = len(raws) if few else _at_once(raws, begin)
         near = self._near
         near += prefix._add_messages(raws[begin:end], marked=self._marked)
         self._left = end
@@ -479,12 +489,12 @@ def _same(raws: Sequence[Raw], near: list[tuple[int, int]]) -> list[tuple[int, i
 
 
 def _has_marks(data: bytes, begin: int, end: int) -> bool:
-    return data.find(b'"cache_control"', begin, end) >= 0 or data.find(b'"cachePoint"', begin, end) >= 0
+    return data.find(b'"cache', begin, end) >= 0  # cache_control, cachePoint
 
 
 def _next(body: bytes, at: int) -> int:
     """Where the next item of a list begins, the one before which ends at byte `at`."""
-    while body[at : at + 1] in _BETWEEN and at < len(body):
+    while at < len(body) and body[at] in _BETWEEN:
         at += 1
     return at
 
@@ -518,12 +528,12 @@ def _unmarked(data: bytes) -> bytes:
     return data
 
 
-def _unwrapped(data: bytes, at: int, end: bytes) -> bytes:
-    """A text that is the only block of a list, which begins at byte `at`, as if it were told alone: who marks
-    a text has to write it as a block. Of more blocks the first loses its frame, which is as good."""
-    for opening in _OPENINGS:
-        if at >= 0 and data.startswith(opening, at):
-            return b"%b%b%b" % (data[:at], data[at + len(opening) : -4 if len(end) > 1 else -3], end)
+def _bare(data: bytes) -> bytes:
+    """A system prompt that is one block of text as the text alone. Here and in `_add`, of more blocks the
+    first loses its frame, which is as good."""
+    for opening in (_OPENING, _OPENING_SPACED):
+        if data.startswith(opening):
+            return data[len(opening) : -3] + b'"'
     return data
 
 
