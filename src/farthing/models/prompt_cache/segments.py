@@ -489,7 +489,7 @@ def _same(raws: Sequence[Raw], near: list[tuple[int, int]]) -> list[tuple[int, i
 
 
 def _has_marks(data: bytes, begin: int, end: int) -> bool:
-    return data.find(b'"cache', begin, end) >= 0  # cache_control, cachePoint
+    return data.rfind(b'"cache', begin, end) >= 0  # cache_control, cachePoint
 
 
 def _next(body: bytes, at: int) -> int:
@@ -516,14 +516,14 @@ def _begin_of(body: bytes, name: str, raws: Sequence[Raw]) -> int | None:
 
 def _unmarked(data: bytes) -> bytes:
     """A segment without marks."""
-    if data.find(b'"cache_control"') >= 0:
+    if data.rfind(b'"cache_control"') >= 0:
         for mark in _USUAL_MARKS:
             if mark in data:
                 data = data.replace(mark, b"")
                 break
-        if data.find(b'"cache_control"') >= 0:
+        if data.rfind(b'"cache_control"') >= 0:
             data = _without(_MARK, data)
-    elif data.find(b'"cachePoint"') >= 0:
+    elif data.rfind(b'"cachePoint"') >= 0:
         data = _without(_POINT, data)
     return data
 
