@@ -2,11 +2,13 @@
 cost; what a session has warm, and where."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.asking import asked
 
+from farthing.models.prompt_cache.backlog import Backlog
 from farthing.models.prompt_cache.sessions import MemoryPromptCaches
 from farthing.protocols import PromptCaches
 from farthing.types import Price, PromptCacheUse, Request, Target, Tenant, Usage, replace
@@ -59,6 +61,7 @@ class Agent:
         sent = self.caches.sent(request, target, body, lane)
         assert sent is not None
         told = sent.told(usage, target.price)
+        assert told is not None
         assert sent.told(usage, target.price) == told
         self.turns += [
             {"role": "assistant", "content": f"I look at {len(self.turns)}. " * 20},
@@ -286,6 +289,93 @@ def test_a_short_prompt_is_not_measured(caches: PromptCaches) -> None:
     assert caches.sent(request, CLAUDE, json.dumps(request.body).encode()) is None
 
 
+# -- when it is done ------------------------------------------------------------------------------------
+
+
+class Later:
+    """Work that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+
+    def run(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["answered at once", "answered later"])
+def test_a_receipt_says_the_same_whenever_the_work_beside_it_is_done(clock: Clock, early: bool) -> None:
+    later = Later()
+    caches = MemoryPromptCaches(clock=clock, later=later.waiting.append)
+    agent = Agent(caches, clock)
+    told = []
+    for usage in (used(10, written=8_000), used(10, read=8_000, written=500), used(9_000)):
+        request = agent.request
+        sent = caches.sent(request, CLAUDE, json.dumps(request.body).encode())
+        assert sent is not None
+        if not early:
+            later.run()
+        use = sent.told(usage, PRICE)
+        assert use is not None
+        told.append((use.result, use.segment))
+        assert caches.calls(request) == () or len(told) > 1
+        later.run()
+        agent.turns += [{"role": "user", "content": f"And {len(told)}? " * 20}]
+        agent.tools = TOOLS[: 9 if len(told) < 2 else 8]
+        clock.now_s += 5.0
+    assert told == [("first", ""), ("read", ""), ("changed", "tools")]
+    assert len(caches.calls(agent.request)) == 1
+
+
+@pytest.mark.parametrize("change", ["where no sample is", "nothing"])
+def test_what_was_known_again_by_samples_is_looked_at_where_it_was_not_read(
+    clock: Clock, change: str
+) -> None:
+    caches = MemoryPromptCaches(clock=clock)
+    agent = Agent(caches, clock)
+    agent.system = "".join(f"Rule {number:06}. " for number in range(6_000))
+    agent.turns = [
+        {"role": "user" if number % 2 == 0 else "assistant", "content": f"{number} " * 200}
+        for number in range(41)
+    ]
+    agent.call(CLAUDE, used(0, written=40_000))
+    agent.call(CLAUDE, used(0, read=40_000, written=500))
+    if change != "nothing":
+        agent.system = agent.system.replace("Rule 000301.", "Rule 000999.")
+    found = agent.call(CLAUDE, used(0, written=41_000))
+    if change == "nothing":
+        assert found.result == "evicted"
+    else:
+        assert (found.result, found.segment, found.byte) == ("changed", "system", 3_072)
+        assert agent.call(CLAUDE, used(0, read=41_000, written=500)).result == "read"
+        agent.system = agent.system.replace("Rule 000999.", "Rule 000301.")
+        assert agent.call(CLAUDE, used(0, written=42_000)).result == "changed", (
+            "what is kept is the later one"
+        )
+
+
+def test_what_there_is_no_room_for_is_not_measured_and_counted(clock: Clock) -> None:
+    later = Later()
+    backlog = Backlog(later.waiting.append, works_max=1)
+    caches = MemoryPromptCaches(clock=clock, backlog=backlog)
+    request = Agent(caches, clock).request
+    body = json.dumps(request.body).encode()
+    assert caches.sent(request, CLAUDE, body) is not None
+    assert caches.sent(request, CLAUDE, body) is None
+    assert backlog.dropped == 1
+
+
+def test_a_prompt_that_failed_is_not_remembered_and_holds_nothing(clock: Clock) -> None:
+    later = Later()
+    caches = MemoryPromptCaches(clock=clock, later=later.waiting.append)
+    request = Agent(caches, clock).request
+    sent = caches.sent(request, CLAUDE, json.dumps(request.body).encode())
+    assert sent is not None
+    sent.failed(0)
+    later.run()
+    assert caches.size == 0
+
+
 # -- what is warm --------------------------------------------------------------------------------------
 
 
@@ -358,6 +448,20 @@ def test_a_tenant_with_many_sessions_takes_no_room_from_another(clock: Clock) ->
     assert caches.warm(quiet.request, CLAUDE) is not None
     assert caches.warm(Agent(caches, clock, session="loud 0").request, CLAUDE) is None
     assert caches.warm(Agent(caches, clock, session="loud 59").request, CLAUDE) is not None
+
+
+def test_a_tenant_with_long_sessions_takes_no_room_from_one_with_many_short_ones(clock: Clock) -> None:
+    caches = MemoryPromptCaches(clock=clock, sessions_max=20)
+    quiet = [
+        Agent(caches, clock, session=f"quiet {number}", tenant=Tenant(name="quiet")) for number in range(8)
+    ]
+    for agent in quiet:
+        agent.call(CLAUDE, used(0, written=8_000), again_s=0.0)
+    for number in range(12):
+        loud = Agent(caches, clock, session=f"loud {number}")
+        loud.turns = [{"role": "user", "content": f"{turn}"} for turn in range(700)]
+        loud.call(CLAUDE, used(0, written=8_000), again_s=0.0)
+    assert all(caches.warm(agent.request, CLAUDE) for agent in quiet)
 
 
 def test_a_session_remembers_few_prompts(clock: Clock) -> None:

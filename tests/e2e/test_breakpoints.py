@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.conftest import StartGateway
 from tests.e2e.gateway import Running
+from tests.faults.issuer import Asked, Issuer, said
 from tests.faults.provider import FaultProvider
 from tests.faults.truth import Call
 
@@ -22,10 +23,14 @@ TURNS = 8
 
 @pytest.fixture(scope="module")
 def gateway(start_gateway: StartGateway, upstream: FaultProvider) -> Running:
-    config = f"""
+    return start_gateway(config_at(upstream.base_url.removesuffix("/v1")), PROVIDER_KEY="sk-ant-of-the-tests")
+
+
+def config_at(root: str) -> str:
+    return f"""
 [providers.claude]
 kind = "anthropic"
-base_url = "{upstream.base_url.removesuffix("/v1")}"
+base_url = "{root}"
 api_key = "${{PROVIDER_KEY}}"
 pass_through = true
 [tiers.cheap]
@@ -46,7 +51,6 @@ cached_input = 0.4
 cache_write_5m = 5
 cache_write_1h = 8
 """
-    return start_gateway(config, PROVIDER_KEY="sk-ant-of-the-tests")
 
 
 def messages_session(gateway: Running, upstream: FaultProvider, endpoint: str) -> list[tuple[Attempt, Call]]:
@@ -114,3 +118,37 @@ def test_where_it_is_off_nothing_is_marked_nor_where_tokens_are_counted(
     reply = gateway.post("/v1/messages/count_tokens", body, {"x-farthing-endpoint": "agents"})
     assert reply.status == 200, reply.body
     assert b"cache_control" not in upstream.calls[-1].body
+
+
+def test_a_target_that_refuses_marks_is_asked_again_at_once_and_marked_no_more(
+    start_gateway: StartGateway,
+) -> None:
+    def answer(asked: Asked) -> tuple[int, bytes]:
+        if b"cache_control" in asked.body:
+            told = "messages.0.content.0.cache_control: Extra inputs are not permitted"
+            return 400, said(type="error", error={"type": "invalid_request_error", "message": told})
+        usage = {"input_tokens": len(asked.body) // 4, "output_tokens": 5}
+        content = [{"type": "text", "text": "A farthing."}]
+        return 200, said(
+            id=f"msg_{len(strict.asked)}", type="message", role="assistant", model="claude-sonnet-5",
+            content=content, stop_reason="end_turn", stop_sequence=None, usage=usage,
+        )  # fmt: skip
+
+    with Issuer() as strict:
+        strict.answers["/v1/messages"] = answer
+        gateway = start_gateway(config_at(strict.root), PROVIDER_KEY="sk-ant-of-the-tests")
+        told: list[Json] = [{"role": "user", "content": "Begin."}]
+        errors = []
+        for number in range(TURNS):
+            body = {"model": SONNET, "max_tokens": 99, "system": SYSTEM, "messages": told}
+            reply = gateway.post("/v1/messages", body, {"x-claude-code-session-id": "s"})
+            assert reply.status == 200, reply.body
+            errors += [one.error for one in gateway.receipt_of(reply).attempts if one.error]
+            told = [
+                *told,
+                {"role": "assistant", "content": "A farthing."},
+                {"role": "user", "content": f"{number}?"},
+            ]
+        assert errors == ["provider_rejected"]
+        assert sum(b"cache_control" in one.body for one in strict.asked) == 1
+        assert len(strict.asked) == TURNS + 1

@@ -50,6 +50,14 @@ class Places:
     def done(self) -> bool:
         return not self._left
 
+    def passes(self, blocks: int) -> bool:
+        """Whether none of the next `blocks` is to be marked, which are then passed."""
+        passed = self._passed + blocks
+        if self._left > 0 and passed > self._next:
+            return False
+        self._passed = passed
+        return True
+
     def takes(self, *, may: bool) -> bool:
         """Whether the next block is marked, which may be or may not."""
         here = may and self._left > 0 and self._passed >= self._next
@@ -61,7 +69,9 @@ class Places:
 
 
 def with_marks(said: Conversation, marks: CacheMarks) -> Conversation:
-    """`said` with marks. A conversation that has any of its own is not to be given here."""
+    """`said` with marks; itself where it has any of its own."""
+    if _is_marked(said):
+        return said
     changes: dict[str, Any] = {}
     if marks.tools and said.tools and isinstance(said.tools[-1], FunctionTool | CustomTool):
         changes["tools"] = (*said.tools[:-1], replace(said.tools[-1], cache=mark_of(marks.tools)))
@@ -70,6 +80,13 @@ def with_marks(said: Conversation, marks: CacheMarks) -> Conversation:
     if marks.turns:
         changes["turns"] = _marked_turns(said.turns, marks)
     return replace(said, **changes) if changes else said
+
+
+def _is_marked(said: Conversation) -> bool:
+    turns = (*said.system, *said.turns)
+    return any([getattr(one, "cache", None) for one in said.tools]) or any(
+        [getattr(block, "cache", None) for turn in turns for block in turn.blocks]
+    )
 
 
 def _with_last(turns: tuple[Turn, ...], mark: Json) -> tuple[Turn, ...]:

@@ -31,6 +31,7 @@ ABOUT: Final[Mapping[str, str]] = {
     "responses_stored": "Stored responses.",
     "responses_stored_bytes": "Size of the stored responses, in bytes.",
     "completions_stored": "Stored chat completions of which it is noted who has them.",
+    "prompts_unmeasured": "Prompts that were not measured because too many waited for it, since the start.",
     "semantic_entries": "Answers in the index of the semantic cache.",
     "semantic_index_bytes": "Memory of the index of the semantic cache, in bytes.",
     "semantic_writes_lost": "Writes to the file of the semantic cache that failed for good since the start.",

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from farthing.errors import ProviderRejected
 from farthing.protocols.providers import Capabilities
 from farthing.types import Price, Prompt, PromptCacheUse, Request, Target, Usage
 
@@ -50,9 +51,9 @@ class PromptCall(Struct, frozen=True, kw_only=True):
 class SentPrompt(Protocol):
     """One prompt that went up."""
 
-    def told(self, usage: Usage, price: Price | None) -> PromptCacheUse:
+    def told(self, usage: Usage, price: Price | None) -> PromptCacheUse | None:
         """What its provider's usage says of it, compared with what the session sent before; the session
-        remembers it. Twice is safe: the later word counts."""
+        remembers it soon after. Twice is safe: the later word counts. None: it is not measured."""
 
     def failed(self, cost_nusd: int | None) -> None:
         """No answer came of it; it was charged `cost_nusd`. None: that is not known."""
@@ -67,7 +68,12 @@ class PromptPreparer(Protocol):  # models/prompt_cache: breakpoints
     def sent(
         self, sent: SentPrompt | None, request: Request, target: Target, prompt: Prompt
     ) -> SentPrompt | None:
-        """`sent` as what also learns from the call that now goes up, and books the marks of `prompt`."""
+        """`sent` as what also learns from the call that now goes up, and books the marks of `prompt`: those
+        of what is not measured too."""
+
+    def refused(self, request: Request, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
+        """Whether `target` has refused `prompt` for what was added to it, which is learnt: `prepared` adds it
+        no more."""
 
 
 class PromptCaches(Protocol):  # models/prompt_cache: sessions

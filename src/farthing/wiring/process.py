@@ -462,6 +462,7 @@ class Gateway:
             "responses_stored": self._parts.responses.held.responses,
             "responses_stored_bytes": self._parts.responses.held.bytes,
             "completions_stored": self._parts.completions.held.responses,
+            "prompts_unmeasured": self._parts.prompt_caches.backlog.dropped,
             "ledger_available": float(state.available),
             "ledger_rows_waiting": state.waiting,
             "ledger_rows_lost": state.lost,

@@ -35,7 +35,7 @@ def test_the_model_of_an_answer_of_hours_ago_is_on_the_receipt_and_no_change_of_
         clock=lambda: 0.0,
         health={},
     )
-    real.models = watch = ModelWatch(clock=lambda: 1_000_000.0)
+    real.context.models = watch = ModelWatch(clock=lambda: 1_000_000.0)
     watch.answered("a/m", "m", "e", "m-2", "")
     request = asked()
     prompt = Prompt(

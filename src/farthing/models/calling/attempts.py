@@ -155,7 +155,7 @@ class Attempts:
         provider = result.lane.provider
         _unsay(error, attempt, provider.redact)
         if isinstance(error, ProviderRejected):
-            error.renewed = self._renews(error, result, prompt) or _spares(error, result, call.besides)
+            error.renewed = self._renews(error, call, result, prompt) or _spares(error, result, call.besides)
         result.lane.failed(error, self._clock())
         attempt.error = error.code
         if attempt.status is None:  # else it failed after its head had come
@@ -180,7 +180,7 @@ class Attempts:
         health.failed(error, probe, _number_of(call.request), crowded=crowded)
         self._telling.of_key(target, error, result.lane)
 
-    def _renews(self, error: ProviderRejected, result: CallResult, prompt: Prompt) -> bool:
+    def _renews(self, error: ProviderRejected, call: CallRequest, result: CallResult, prompt: Prompt) -> bool:
         """Whether the target would be asked otherwise after its refusal. A fault in its provider's code is
         none."""
         provider = result.lane.provider
@@ -190,6 +190,9 @@ class Attempts:
                 if held is None or number is None:
                     return False
                 return held.refused(number, lacks_right=error.lacks_right)
+            preparer = self._context.preparer
+            if preparer is not None and preparer.refused(call.request, prompt, result.target, error):
+                return True
             return provider.learn(prompt, result.target, error)
         except Exception as fault:  # noqa: BLE001  # as of any code of a provider: the attempt has failed anyway
             self._telling.of_fault(result.target, fault)

@@ -17,7 +17,7 @@ from farthing.types import Price, Target, Usage
 PUSD_PER_NUSD = 1_000
 PUSD_PER_USD_PER_MILLION = 1_000_000
 PUSD_PER_USD_PER_1000 = 1_000_000_000
-_HALF_NUSD_PUSD = PUSD_PER_NUSD // 2
+HALF_NUSD_PUSD = PUSD_PER_NUSD // 2
 BATCH = "batch"
 MEDIA, CACHE_WRITE_LONG = "media", "cache_write_long"  # as `worst_case_nusd` names them
 _SHORT, _LONG = ("cache_write_5m", "cache_write_30m"), ("cache_write_1h", "cache_write_12h")
@@ -56,7 +56,7 @@ def cost_nusd(price: Price | None, usage: Usage | None) -> int | None:
     tokens = usage.input_tokens
     if tokens < 0:
         tokens = 0
-    cost_pusd = price.request_pusd + _HALF_NUSD_PUSD
+    cost_pusd = price.request_pusd + HALF_NUSD_PUSD
     while price.long is not None and price.long_over_tokens is not None and tokens > price.long_over_tokens:
         price = price.long
     cost_pusd += tokens * price.input_pusd
@@ -73,7 +73,7 @@ def flat_nusd(price: Price | None) -> int | None:
     """What any call costs by a price that is by the call alone, whatever is in it; None: it is not."""
     if price is None or price.input_pusd or price.output_pusd or price.tiers or price.factors:
         return None
-    return (price.request_pusd + _HALF_NUSD_PUSD) // PUSD_PER_NUSD
+    return (price.request_pusd + HALF_NUSD_PUSD) // PUSD_PER_NUSD
 
 
 def _cost_of_classes(price: Price, usage: Usage) -> int | None:
@@ -137,7 +137,7 @@ def _tokens_pusd(price: Price, usage: Usage) -> Fraction | int:
 
 def _rounded(pusd: Fraction | int) -> int:
     whole = pusd.denominator
-    return (pusd.numerator + _HALF_NUSD_PUSD * whole) // (PUSD_PER_NUSD * whole)
+    return (pusd.numerator + HALF_NUSD_PUSD * whole) // (PUSD_PER_NUSD * whole)
 
 
 def unit_prices_usd(price: Price, usage: Usage) -> dict[str, Decimal]:

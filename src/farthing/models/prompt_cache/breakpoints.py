@@ -14,19 +14,24 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from farthing.errors import ProviderRejected
 from farthing.models.pricing.cost import CACHE_WRITE_LONG
 from farthing.models.pricing.prompt_cache import written_tokens
-from farthing.models.prompt_cache.habits import LIVES_S, Group, Habits, turn_of
+from farthing.models.prompt_cache.habits import LIVES_S, Group, Habits, Open, turn_of
 from farthing.models.prompt_cache.keys import PromptKeys
-from farthing.models.prompt_cache.outline import key_of, outline_of
-from farthing.models.prompt_cache.sessions import Sent
+from farthing.models.prompt_cache.outline import goes_on, key_of, outline_of
+from farthing.models.prompt_cache.sessions import Sent, saved_of
 from farthing.models.prompt_cache.terms import terms_of
+from farthing.models.prompt_cache.why import Call
 from farthing.protocols import Capabilities, PromptCaches, SentPrompt
 from farthing.types import CacheMarks, Price, Prompt, PromptCacheUse, Request, Target, Usage, replace
 
 MARK: Final = "cache_control"
 DEPTH_MAX: Final = 4
 PUSD_PER_NUSD: Final = 1_000
+RATES_MAX: Final = 1_000
+CLEAR_BUT: Final = 4
+"""Messages at the end that are looked at again for marks of the client."""
 
 
 class Rates(Struct, frozen=True):
@@ -40,13 +45,6 @@ class Rates(Struct, frozen=True):
     def extra_nusd(self, life: str, tokens: int) -> int:
         """What writing costs more than plain input."""
         return round(tokens * (self.write[life] - 1) * self.plain_pusd) // PUSD_PER_NUSD
-
-
-class Choice(Struct, frozen=True):
-    """Marks that may be set, and what they are expected to gain, in plain tokens."""
-
-    gain: float
-    marks: CacheMarks
 
 
 class Preparer:
@@ -74,13 +72,17 @@ class Preparer:
         self._keyed = keyed
         self._unlike_marks = frozenset(unlike_marks)
         self._unlike_keyed = frozenset(unlike_keyed)
+        self._rates: dict[tuple[str, bool], tuple[Price, Rates | None]] = {}
 
     def prepared(self, request: Request, prompt: Prompt, target: Target, has: Capabilities) -> Prompt:
         """See `protocols.PromptPreparer`."""
         if request.operation != "chat" or request.own:
             return prompt
-        if has.marks and self._may_mark(request):
-            marks = self._chosen(request, prompt, target)
+        if has.marks:
+            paying = self._habits.paying
+            if not paying or (request.tenant.name, request.endpoint.name, target.name) not in paying:
+                return prompt
+            marks = self._chosen(request, prompt, target) if self._may_mark(request) else None
             if marks is not None:
                 marked: Prompt = replace(prompt, marks=marks)
                 return marked
@@ -95,10 +97,19 @@ class Preparer:
         self, sent: SentPrompt | None, request: Request, target: Target, prompt: Prompt
     ) -> SentPrompt | None:
         """See `protocols.PromptPreparer`."""
-        if not isinstance(sent, Sent) or not terms_of(target).marked or not self._may_mark(request):
+        measured = isinstance(sent, Sent)
+        if not (measured or prompt.marks is not None) or not terms_of(target).marked:
             return sent
-        group = self._habits.of(request.tenant.name, request.endpoint.name, target.name)
-        return MarkedPrompt(sent, group, request, prompt)
+        if not self._may_mark(request):
+            return sent
+        own = sent if isinstance(sent, Sent) else None
+        return MarkedPrompt(own, self._habits, target.name, request, prompt)
+
+    def refused(self, request: Request, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
+        """See `protocols.PromptPreparer`."""
+        if prompt.marks is None:
+            return False
+        return self._habits.refusals.note(request.tenant.name, target.name, error, self._clock())
 
     def _may_mark(self, request: Request) -> bool:
         return self._marks != (request.endpoint.name in self._unlike_marks)
@@ -111,21 +122,57 @@ class Preparer:
         if group is None:
             return None
         least, tokens = terms.tokens_min or 1, round(prompt.input_tokens * group.counted)
+        if tokens < least:
+            return None
         # where money is limited, what is held for a call must cover it: for short writes alone it does
         short = prompt.input_tokens_bound is not None and CACHE_WRITE_LONG not in prompt.dearer
-        rates = rates_of(target.price, tokens, short=short) if tokens >= least else None
+        rates = self._rates_of(target, tokens, short=short)
         if rates is None:
             return None
         now_s = self._clock()
-        choices = list(self._choices(request, target, group, rates, tokens, least, now_s))
-        choices.sort(key=lambda one: one.gain, reverse=True)
+        if now_s >= group.warm_until_s and not any(
+            [group.chance[life] * (write - rates.read) > write - 1 for life, write in rates.write.items()]
+        ):
+            return None
+        if self._habits.refusals.holds(request.tenant.name, target.name, now_s):
+            return None
+        weighed = Weighed(request, target, group, rates, tokens, least, now_s)
+        choices = weighed.choices(self._caches)
         plain_nusd = -(-tokens * rates.plain_pusd // PUSD_PER_NUSD)
-        for one in choices:
-            if one.gain > 0 and group.account.allows(one.marks.reserved_nusd, plain_nusd, now_s):
-                return None if is_marked(prompt) else one.marks
+        for gain, marks in choices:
+            if gain > 0 and group.account.allows(marks.reserved_nusd, plain_nusd, now_s):
+                return None if is_marked(prompt, weighed.clear) else marks
         return None
 
-    def _choices(
+    def _rates_of(self, target: Target, tokens: int, *, short: bool) -> Rates | None:
+        """As `rates_of`, remembered by target where it does not depend on the tokens."""
+        price = target.price
+        if price is None or price.long is not None:
+            return rates_of(price, tokens, short=short)
+        held = self._rates.get((target.name, short))
+        if held is None or held[0] is not price:
+            if len(self._rates) >= RATES_MAX:
+                self._rates.clear()
+            held = self._rates[target.name, short] = (price, rates_of(price, tokens, short=short))
+        return held[1]
+
+
+class Weighed:
+    """What marking one prompt is expected to gain."""
+
+    __slots__ = (
+        "_group",
+        "_least",
+        "_now_s",
+        "_outline",
+        "_rates",
+        "_request",
+        "_target",
+        "_tokens",
+        "clear",
+    )
+
+    def __init__(
         self,
         request: Request,
         target: Target,
@@ -134,67 +181,125 @@ class Preparer:
         tokens: int,
         least: int,
         now_s: float,
-    ) -> "list[Choice]":
-        outline = outline_of(request)
-        found: list[Choice] = []
-        known = group.prefixes.get((outline.tools, outline.system))
-        begins, shared_life, held = 0, "", 0
-        if known is not None and known.tokens >= least:
-            begins = min(known.tokens, tokens)
-            held = begins if known.until_s > now_s else 0
-            for life, write in rates.write.items():
-                if held and life != known.life:
-                    continue
-                chance = known.shares[life].near(group.shared[life].low)
-                gain = _gain(rates.read, write, chance, begins, held)
-                if gain > 0 and (not found or gain > found[0].gain):
-                    shared_life = life
-                    extra = rates.extra_nusd(life, begins - held)
-                    found = [Choice(gain, CacheMarks(tools=life, system=life, reserved_nusd=extra))]
-        warm = self._caches.warm(request, target)
+    ) -> None:
+        self._request = request
+        self._target = target
+        self._group = group
+        self._rates = rates
+        self._tokens = tokens
+        self._least = least
+        self._now_s = now_s
+        self._outline = outline_of(request)
+        self.clear = 0
+        """Of its messages, the first that are known to have no marks."""
+
+    def choices(self, caches: PromptCaches) -> list[tuple[float, CacheMarks]]:
+        """Marks that may be set and what each gains, in plain tokens, the best first."""
+        life, held, found = self._beginning()
+        group, rates, tokens, outline = self._group, self._rates, self._tokens, self._outline
         turn = turn_of(outline)
-        last = group.open((key_of(request, outline), outline.question))
-        cached = held if warm is None else max(held, min(warm.tokens, tokens))
-        for life, write in rates.write.items():
-            if warm is not None and last is not None and last.life not in ("", life):
+        last = group.open((key_of(self._request, outline), outline.question))
+        warm_tokens = self._warm_tokens(last, caches)
+        cached = max(held, min(warm_tokens, tokens))
+        keeps = "" if not warm_tokens or last is None else last.life
+        self.clear = 0 if last is None else max(0, last.clear - CLEAR_BUT)
+        for own, write in rates.write.items():
+            if keeps and own != keeps:
                 continue
-            chance = group.followed[life, turn].low
-            gain = _gain(rates.read, write, chance, tokens, cached)
-            front = "1h" if "1h" in (life, shared_life) else life
-            extra = rates.extra_nusd(front if not cached else life, tokens - cached)
-            marks = CacheMarks(tools=front, system=front, turns=life, reserved_nusd=extra)
-            found.append(Choice(gain, marks))
+            gain = _gain(rates.read, write, group.followed[own, turn].low, tokens, cached)
+            if gain <= 0:
+                continue
+            front = "1h" if "1h" in (own, life) else own
+            extra = rates.extra_nusd(front if not cached else own, tokens - cached)
+            found.append((gain, CacheMarks(tools=front, system=front, turns=own, reserved_nusd=extra)))
+        found.sort(key=_first, reverse=True)
         return found
+
+    def _warm_tokens(self, last: Open | None, caches: PromptCaches) -> int:
+        """What the target has cached of its session, whose last call there is `last`."""
+        if self._now_s >= self._group.warm_until_s:
+            return 0
+        messages = self._request.body.get("messages")
+        if last is not None and messages.__class__ is list and goes_on(last.outline, self._outline, messages):
+            return last.cached_tokens if self._now_s < last.until_s else 0
+        warm = caches.warm(self._request, self._target)
+        return 0 if warm is None else warm.tokens
+
+    def _beginning(self) -> tuple[str, int, list[tuple[float, CacheMarks]]]:
+        """Of tools and system prompt: for how long they are best marked, how many of their tokens are cached,
+        and marks on them alone."""
+        group, rates, outline = self._group, self._rates, self._outline
+        known = group.prefixes.get((outline.tools, outline.system))
+        if known is None or known.tokens < self._least:
+            return "", 0, []
+        begins = min(known.tokens, self._tokens)
+        held = begins if known.until_s > self._now_s else 0
+        best, best_life = 0.0, ""
+        for life, write in rates.write.items():
+            if held and life != known.life:
+                continue
+            chance = known.shares[life].near(group.shared[life].low)
+            gain = _gain(rates.read, write, chance, begins, held)
+            if gain > best:
+                best, best_life = gain, life
+        if not best_life:
+            return "", held, []
+        extra = rates.extra_nusd(best_life, begins - held)
+        marks = CacheMarks(tools=best_life, system=best_life, reserved_nusd=extra)
+        return best_life, held, [(best, marks)]
+
+
+def _first(one: tuple[float, CacheMarks]) -> float:
+    return one[0]
 
 
 class MarkedPrompt:
-    """Implements `protocols.SentPrompt`: what comes of a prompt is learnt from, and its marks are booked."""
+    """Implements `protocols.SentPrompt`: what comes of a prompt is learnt from, and its marks are booked,
+    whether or not it is measured."""
 
-    __slots__ = ("_booked_nusd", "_estimated", "_group", "_learnt", "_marks", "_request", "_sent")
+    __slots__ = (
+        "_booked_nusd",
+        "_estimated",
+        "_group",
+        "_habits",
+        "_learnt",
+        "_marks",
+        "_request",
+        "_sent",
+        "_target",
+    )
 
-    def __init__(self, sent: Sent, group: Group, request: Request, prompt: Prompt) -> None:
+    def __init__(
+        self, sent: Sent | None, habits: Habits, target: str, request: Request, prompt: Prompt
+    ) -> None:
+        """`sent` measures it; None: nothing does."""
         self._sent = sent
-        self._group = group
+        self._habits = habits
+        self._target = target
+        self._group = habits.of(request.tenant.name, request.endpoint.name, target)
         self._request = request
         self._marks = prompt.marks
         self._estimated = prompt.input_tokens
         self._learnt = False
         self._booked_nusd = 0
+        if sent is not None:
+            sent.learner = self
         if prompt.marks is not None:
             self._book(-prompt.marks.reserved_nusd)
 
-    def told(self, usage: Usage, price: Price | None) -> PromptCacheUse:
+    def told(self, usage: Usage, price: Price | None) -> PromptCacheUse | None:
         """See `protocols.SentPrompt`."""
-        use = self._sent.told(usage, price)
-        if self._marks is not None and use.saved_nusd is not None:
-            self._book(use.saved_nusd)
-        if not self._learnt:
-            self._learnt = True
-            self._learn(usage)
+        use = None if self._sent is None else self._sent.told(usage, price)
+        if self._marks is not None:
+            saved_nusd = saved_of(usage, price) if use is None else use.saved_nusd
+            if saved_nusd is not None:
+                self._book(saved_nusd)
         return use
 
     def failed(self, cost_nusd: int | None) -> None:
         """See `protocols.SentPrompt`."""
+        if self._sent is not None:
+            self._sent.failed(cost_nusd)
         if cost_nusd == 0:
             self._book(0)
 
@@ -203,16 +308,18 @@ class MarkedPrompt:
         self._group.account.book(nusd - self._booked_nusd)
         self._booked_nusd = nusd
 
-    def _learn(self, usage: Usage) -> None:
-        call, marks, request = self._sent.call, self._marks, self._request
-        if call is None:
+    def learn(self, call: Call, before: Call | None, usage: Usage) -> None:
+        """See `sessions.Learner`. Of a call that is told of twice, the first word counts."""
+        if self._learnt:
             return
-        outline, group = call.outline, self._group
+        self._learnt = True
+        outline, group, marks = call.outline, self._group, self._marks
         if not usage.estimated:
             group.count(self._estimated, usage.input_tokens)
-        session = (key_of(request, outline), outline.question)
+        session = (key_of(self._request, outline), outline.question)
         beginning: Hashable = (outline.tools, outline.system)
-        group.learn(session, beginning, call, self._sent.before, "" if marks is None else marks.turns)
+        group.learn(session, beginning, call, before, None if marks is None else marks.turns)
+        self._habits.note(self._request.tenant.name, self._request.endpoint.name, self._target, group)
         known = group.prefixes.get(beginning)
         if known is not None and marks is not None and (usage.cached_tokens or written_tokens(usage)):
             if known.until_s <= call.at_s:
@@ -237,13 +344,17 @@ def rates_of(price: Price | None, tokens: int, *, short: bool = False) -> Rates 
     return Rates(price.cached_input_pusd / price.input_pusd, write, price.input_pusd) if write else None
 
 
-def is_marked(prompt: Prompt) -> bool:
-    """Whether the client set a mark anywhere, or says itself what is to be read from a cache."""
+def is_marked(prompt: Prompt, clear: int = 0) -> bool:
+    """Whether the client set a mark anywhere, or says itself what is to be read from a cache. The first
+    `clear` messages are known to have none."""
     sent = prompt.sent
     body = prompt.body if sent is None or sent.dialect != "messages" or not sent.body else sent.body
     if MARK in body or "cached_content" in body or "cachedContent" in body:
         return True
-    return any(_in_list(body.get(name), DEPTH_MAX) for name in ("system", "tools", "messages"))
+    messages = body.get("messages")
+    if clear and messages.__class__ is list:
+        messages = messages[clear:]
+    return any([_in_list(one, DEPTH_MAX) for one in (body.get("system"), body.get("tools"), messages)])
 
 
 def _in_list(values: Any, depth: int) -> bool:

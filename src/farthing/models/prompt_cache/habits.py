@@ -15,8 +15,10 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from farthing.models.prompt_cache.outline import Outline
+from farthing.models.prompt_cache.outline import NO_OUTLINE, Outline
+from farthing.models.prompt_cache.refusals import Refusals
 from farthing.models.prompt_cache.segments import MESSAGES
+from farthing.models.prompt_cache.shares import Shares
 from farthing.models.prompt_cache.why import Call
 from farthing.stats.intervals import Z95
 
@@ -28,6 +30,10 @@ COUNTS_WEIGHED: Final = 2.0
 OPEN_MAX: Final = 1_000
 PREFIXES_MAX: Final = 200
 GROUPS_MAX: Final = 1_000
+CHANCE_MIN: Final = 0.01
+"""Below this no price makes a mark pay."""
+CHANCE_KEPT: Final = 0.98
+"""Of the best chance after each call: that of other beginnings than its own fades slowly."""
 FORGIVEN_S: Final = 86_400.0
 FIRST_MESSAGES_MAX: Final = 2
 PRIOR_CALLS: Final = 3.0
@@ -43,26 +49,21 @@ def turn_of(outline: Outline) -> Turn:
 class Share:
     """The share of calls of which something came true, the last ones counting most."""
 
-    __slots__ = ("_hits", "_n")
+    __slots__ = ("_hits", "_n", "low")
 
     def __init__(self) -> None:
         self._hits = 0.0
         self._n = 0.0
+        self.low = 0.0
+        """Its lower bound (Wilson); 0 where nothing is known."""
 
     def add(self, hit: bool) -> None:
         kept = 1.0 - 1.0 / CALLS_WEIGHED
-        self._hits = self._hits * kept + hit
-        self._n = self._n * kept + 1.0
-
-    @property
-    def low(self) -> float:
-        """Its lower bound (Wilson); 0 where nothing is known."""
-        n = self._n
-        if n <= 0.0:
-            return 0.0
-        share, square = self._hits / n, Z95 * Z95
+        self._hits = hits = self._hits * kept + hit
+        self._n = n = self._n * kept + 1.0
+        share, square = hits / n, Z95 * Z95
         spread = Z95 * sqrt(max(0.0, share * (1.0 - share) / n + square / (4.0 * n * n)))
-        return max(0.0, (share + square / (2.0 * n) - spread) / (1.0 + square / n))
+        self.low = max(0.0, (share + square / (2.0 * n) - spread) / (1.0 + square / n))
 
     def near(self, prior: float) -> float:
         """The share, of which `prior` was thought before as if `PRIOR_CALLS` had told it."""
@@ -76,6 +77,12 @@ class Open(Struct, frozen=True):
     turn: Turn
     life: str
     """For how long its end was marked; empty: it was not."""
+    clear: int = 0
+    """The first of its messages that are known to have no mark of the client."""
+    outline: Outline = NO_OUTLINE
+    cached_tokens: int = 0
+    until_s: float = 0.0
+    """Until when they stay."""
 
 
 class Known(Struct):
@@ -127,7 +134,17 @@ class Account:
 class Group:
     """The calls of one tenant, endpoint and target."""
 
-    __slots__ = ("_long", "_short", "account", "counted", "followed", "prefixes", "shared")
+    __slots__ = (
+        "_long",
+        "_short",
+        "account",
+        "chance",
+        "counted",
+        "followed",
+        "prefixes",
+        "shared",
+        "warm_until_s",
+    )
 
     def __init__(self) -> None:
         self.followed: dict[tuple[str, Turn], Share] = {
@@ -143,6 +160,10 @@ class Group:
         self.account = Account()
         self.counted = 1.0
         """Tokens as the provider counts them, for one of our estimate."""
+        self.chance = dict.fromkeys(LIVES_S, 0.0)
+        """The best of all chances that are known, by life."""
+        self.warm_until_s = 0.0
+        """Until when any of its prompts stays with the provider."""
 
     def count(self, estimated: int, tokens: int) -> None:
         """Of a prompt that was estimated at so many tokens, and has so many."""
@@ -154,10 +175,10 @@ class Group:
         return self._long.get(session)
 
     def learn(
-        self, session: Hashable, beginning: Hashable, call: Call, before: Call | None, life: str
+        self, session: Hashable, beginning: Hashable, call: Call, before: Call | None, life: str | None
     ) -> None:
         """Of a call that was answered. `before` is what it is compared with, `life` for how long its end was
-        marked, `beginning` what its tools and system prompt are recognised by."""
+        marked (None: nothing of it was), `beginning` what its tools and system prompt are recognised by."""
         at_s = call.at_s
         self._expire(at_s)
         follows = before is not None and before.prefix.parted(call.prefix) is None
@@ -167,8 +188,22 @@ class Group:
                 own = follows and before is not None and before.at_s == last.at_s
                 hit = own and at_s - last.at_s < LIVES_S[name] * SURE_SHARE
                 self.followed[name, last.turn].add(hit)
-            waiting[session] = Open(at_s, turn_of(call.outline), life)
-        self._learn_beginning(beginning, call)
+            clear = 0 if life is None else call.outline.count
+            until_s = at_s + call.life_s
+            outline = call.outline
+            waiting[session] = Open(
+                at_s, turn_of(outline), life or "", clear, outline, call.cached_tokens, until_s
+            )
+        known = self._learn_beginning(beginning, call)
+        if call.cached_tokens:
+            self.warm_until_s = max(self.warm_until_s, at_s + call.life_s)
+        for name in LIVES_S:
+            self.chance[name] = max(
+                self.followed[name, "first"].low,
+                self.followed[name, "later"].low,
+                known.shares[name].near(self.shared[name].low),
+                self.chance[name] * CHANCE_KEPT,
+            )
 
     def _expire(self, now_s: float) -> None:
         """Count those that nobody went on from in time."""
@@ -180,7 +215,7 @@ class Group:
                     break
                 self.followed[name, waiting.pop(first).turn].add(hit=False)
 
-    def _learn_beginning(self, beginning: Hashable, call: Call) -> None:
+    def _learn_beginning(self, beginning: Hashable, call: Call) -> Known:
         end = MESSAGES + call.prefix.systems
         digest = hash(call.prefix.digests[:end].tobytes())
         known = self.prefixes.get(beginning)
@@ -201,24 +236,39 @@ class Group:
             known.digest, known.until_s = digest, 0.0
         known.at_s = max(known.at_s, call.at_s)
         known.tokens = call.prefix.tokens_before(end, 0, call.input_tokens)
+        return known
 
 
 class Habits:
-    """All groups, as many as `GROUPS_MAX`. Outlives a reload; belongs to one event loop."""
+    """All groups, as many as `GROUPS_MAX`, which tenants share fairly. Outlives a reload; belongs to one
+    event loop."""
 
     def __init__(self) -> None:
-        self._groups: OrderedDict[tuple[str, str, str], Group] = OrderedDict()
+        self._groups: Shares[Group] = Shares(GROUPS_MAX)
+        self.paying: set[tuple[str, str, str]] = set()
+        """Tenant, endpoint and target of the groups in which marks may pay: for all others there is nothing
+        to decide."""
+        self.refusals = Refusals()
 
     def find(self, tenant: str, endpoint: str, target: str) -> Group | None:
-        return self._groups.get((tenant, endpoint, target))
+        return self._groups.get(tenant, (endpoint, target))
+
+    def note(self, tenant: str, endpoint: str, target: str, group: Group) -> None:
+        """See whether marks may pay in a group that has learnt."""
+        key = (tenant, endpoint, target)
+        if max(group.chance.values()) < CHANCE_MIN:
+            self.paying.discard(key)
+        elif key not in self.paying:
+            if len(self.paying) >= 2 * GROUPS_MAX:  # some are of groups that are gone
+                self.paying = {one for one in self.paying if self.find(*one) is not None}
+            self.paying.add(key)
 
     def of(self, tenant: str, endpoint: str, target: str) -> Group:
-        key = (tenant, endpoint, target)
-        group = self._groups.get(key)
+        key = (endpoint, target)
+        group = self._groups.get(tenant, key)
         if group is None:
-            if len(self._groups) >= GROUPS_MAX:
-                self._groups.popitem(last=False)
-            group = self._groups[key] = Group()
+            group = Group()
+            self._groups.put(tenant, key, group)
         else:
-            self._groups.move_to_end(key)
+            self._groups.used(tenant, key)
         return group

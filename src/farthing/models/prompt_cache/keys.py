@@ -6,11 +6,11 @@ are too many for it and some go elsewhere. So a key says what the prompt begins 
 `PER_MINUTE_MAX` a minute do it is one of several: each conversation keeps one of them.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, Final
 
+from farthing.models.prompt_cache.shares import Shares
 from farthing.models.prompt_cache.terms import terms_of
 from farthing.types import Prompt, Request, Target
 
@@ -30,13 +30,23 @@ QUIET_S: Final = 3_600.0
 class _Rate:
     """How often a beginning comes, and among how many keys its conversations are spread."""
 
-    __slots__ = ("_busy_s", "_count", "_since_s", "parts")
+    __slots__ = ("_begins", "_busy_s", "_count", "_keys", "_since_s", "parts")
 
-    def __init__(self, now_s: float) -> None:
+    def __init__(self, begins: "blake2b", now_s: float) -> None:
+        self._begins = begins
+        self._keys = {0: "fg-" + begins.hexdigest()}
         self.parts = 1
         self._since_s = now_s
         self._busy_s = now_s
         self._count = 0
+
+    def key(self, part: int) -> str:
+        found = self._keys.get(part)
+        if found is None:
+            told = self._begins.copy()
+            told.update(b"\0%d" % part)
+            found = self._keys[part] = "fg-" + told.hexdigest()
+        return found
 
     def count(self, now_s: float) -> None:
         if now_s - self._since_s >= MINUTE_S:
@@ -52,11 +62,11 @@ class _Rate:
 
 
 class PromptKeys:
-    """The rates of beginnings, as many as `BEGINNINGS_MAX`. Outlives a reload."""
+    """The rates of beginnings, as many as `BEGINNINGS_MAX`, which tenants share fairly. Outlives a reload."""
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._rates: OrderedDict[bytes, _Rate] = OrderedDict()
+        self._rates: Shares[_Rate] = Shares(BEGINNINGS_MAX)
 
     def key(self, request: Request, prompt: Prompt, target: Target) -> str:
         """The same for all calls of a conversation while its beginning comes about as often; of two tenants
@@ -68,44 +78,42 @@ class PromptKeys:
             return ""
         if sent is not None and sent.body.get("prompt_cache_key"):
             return ""
-        told = blake2b(request.tenant.name.encode(), digest_size=12, person=b"prompt_cache_key")
-        told.update(b"\0%b\0" % target.name.encode())
-        told.update(_beginning(request).encode("utf-8", "surrogatepass"))
-        rate = self._rate(told.digest())
-        if rate.parts > 1:
-            whose = request.session or request.user + _question(request)
-            part = blake2b(whose.encode("utf-8", "surrogatepass"), digest_size=2).digest()
-            part_of = int.from_bytes(part) % rate.parts  # of twice as many, half keep theirs
-            if part_of:
-                told.update(b"\0%d" % part_of)
-        return "fg-" + told.hexdigest()
+        rate = self._rate(request.tenant.name, target.name, _beginning(request))
+        if rate.parts == 1:
+            return rate.key(0)
+        whose = request.session or request.user + _question(request)
+        part = blake2b(whose.encode("utf-8", "surrogatepass"), digest_size=2).digest()
+        return rate.key(int.from_bytes(part) % rate.parts)  # of twice as many, half keep theirs
 
-    def _rate(self, beginning: bytes) -> _Rate:
+    def _rate(self, tenant: str, target: str, beginning: tuple[object, ...]) -> _Rate:
         now_s = self._clock()
-        rate = self._rates.get(beginning)
+        known = (target, hash(beginning))
+        rate = self._rates.get(tenant, known)
         if rate is None:
-            if len(self._rates) >= BEGINNINGS_MAX:
-                self._rates.popitem(last=False)
-            rate = self._rates[beginning] = _Rate(now_s)
+            told = blake2b(tenant.encode(), digest_size=12, person=b"prompt_cache_key")
+            told.update(b"\0%b\0" % target.encode())
+            told.update(repr(list(beginning)).encode("utf-8", "surrogatepass"))
+            rate = _Rate(told, now_s)
+            self._rates.put(tenant, known, rate)
         else:
-            self._rates.move_to_end(beginning)
+            self._rates.used(tenant, known)
         rate.count(now_s)
         return rate
 
 
-def _beginning(request: Request) -> str:
+def _beginning(request: Request) -> tuple[object, ...]:
     """The first of what the provider reads: the first tool's name, and the first message."""
     body = request.body
-    found: list[Any] = []
+    found: tuple[object, ...] = ()
     tools = body.get("tools")
     if tools.__class__ is list and tools and tools[0].__class__ is dict:
         function = tools[0].get("function")
-        found.append((function if function.__class__ is dict else tools[0]).get("name"))
-        found.append(len(tools))
+        name = (function if function.__class__ is dict else tools[0]).get("name")
+        found = (name if name.__class__ is str else "", len(tools))
     messages = body.get("messages")
     if messages.__class__ is list and messages:
-        found.append(_text(messages[0]))
-    return repr(found)
+        return (*found, _text(messages[0]))
+    return found
 
 
 def _question(request: Request) -> str:

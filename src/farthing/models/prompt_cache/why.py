@@ -1,12 +1,12 @@
 """Why a prompt was read from its provider's cache, or was not, compared with the one before it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from farthing.models.pricing.prompt_cache import written_tokens
-from farthing.models.prompt_cache.outline import Outline
+from farthing.models.prompt_cache.outline import ALIKE_MAX, Outline
 from farthing.models.prompt_cache.segments import Prefix
 from farthing.models.prompt_cache.terms import ASSUMED_LIFE_S, CacheTerms
 from farthing.types import PromptCacheResult, Usage
@@ -17,8 +17,8 @@ SLACK_TOKENS: Final = 256
 messages."""
 
 
-class Call(Struct, frozen=True, kw_only=True):
-    """One prompt of a session."""
+class Call(Struct):
+    """One prompt of a session. Not changed once it is remembered."""
 
     target: str
     lane: str
@@ -50,8 +50,14 @@ class Finding(Struct, frozen=True):
 UNTOLD: Final = Finding("untold", None)
 
 
-def finding(call: Call, before: Call | None, usage: Usage, terms: CacheTerms) -> Finding:
-    """What became of `call`, which goes on from `before`."""
+def finding(
+    call: Call,
+    before: Call | None,
+    usage: Usage,
+    terms: CacheTerms,
+    parted: Callable[[], tuple[int, int] | None],
+) -> Finding:
+    """What became of `call`, which goes on from `before`. `parted` finds where they differ."""
     if not call.read_tokens and not call.written_tokens and _is_untold(usage, call, before, terms):
         return UNTOLD
     if before is None:
@@ -71,7 +77,7 @@ def finding(call: Call, before: Call | None, usage: Usage, terms: CacheTerms) ->
         return Finding("model", reusable)
     if before.lane != call.lane:
         return Finding("key", reusable)
-    return _of_miss(call, before, reusable, missed, marked=terms.marked)
+    return _of_miss(call, before, (reusable, missed), parted(), marked=terms.marked)
 
 
 def _of_first(call: Call, terms: CacheTerms) -> Finding:
@@ -84,11 +90,14 @@ def _of_first(call: Call, terms: CacheTerms) -> Finding:
     return Finding("first" if marked else "unmarked", call.input_tokens)
 
 
-def _of_miss(call: Call, before: Call, reusable: int, missed: int, *, marked: bool) -> Finding:
-    """Of a prompt that went the same way as the one before. Where only marked places are cached (`marked`), a
-    change also costs what stands between it and the mark before it."""
+def _of_miss(
+    call: Call, before: Call, tokens: tuple[int, int], place: tuple[int, int] | None, *, marked: bool
+) -> Finding:
+    """Of a prompt that went the same way as the one before, from which it differs at `place`; `tokens` could
+    have been read, and were missed. Where only marked places are cached (`marked`), a change also costs what
+    stands between it and the mark before it."""
+    reusable, missed = tokens
     away = call.at_s - before.at_s > before.life_s
-    place = before.prefix.parted(call.prefix)
     if place is not None and (call.read_tokens or not away):
         shared = before.prefix.tokens_before(*place, before.input_tokens)
         if marked or shared - call.read_tokens <= missed / 2:
@@ -112,6 +121,10 @@ def _is_untold(usage: Usage, call: Call, before: Call | None, terms: CacheTerms)
 def before_of(calls: Sequence[Call], target: str, lane: str, outline: Outline) -> Call | None:
     """The call that one with `outline` goes on from: of the same conversation, best by the same lane of the
     same target. None: none is of the same conversation."""
+    for call in reversed(calls):  # mostly the last one is it
+        same = call.target == target and call.lane == lane and call.outline.count <= outline.count
+        if same and call.outline.alike(outline) == ALIKE_MAX:
+            return call
     alike = [call for call in reversed(calls) if call.outline.goes_with(outline)]
     if not alike:
         return None

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.asking import asked
 from tests.faults.messages_prompt import blocks_of, plain
 from tests.sim.prompt_cache_replay import CLAUDE, GPT, Agents, Claude, Clock, Gateway, Turn, fixed
+from tests.unit.models.prompt_cache.asks import prompt_of
 
 from farthing.config import OpenAIProviderConfig
 from farthing.dialects.marking import BLOCKS_APART, MARKS_MAX
@@ -23,7 +24,7 @@ from farthing.models.prompt_cache.keys import PromptKeys
 from farthing.models.providers.host import HostFacts
 from farthing.models.providers.kinds import make
 from farthing.models.transport.origin import HttpOrigin
-from farthing.types import CacheMarks, Prompt, Request, Sent, Tenant, replace
+from farthing.types import CacheMarks, Request, Sent, Tenant, replace
 
 Json = dict[str, Any]
 ALL = CacheMarks(tools="5m", system="5m", turns="5m")
@@ -132,6 +133,20 @@ def test_what_is_no_request_stays_as_it_is(raw: bytes) -> None:
     assert with_marks(raw, ALL, reshape=True) == raw
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.one_of(st.text(min_size=1), st.integers(0, 40)), max_size=30),
+    st.sampled_from(["5m", "1h", ""]),
+)
+def test_marks_stand_in_the_same_places_whether_or_not_the_messages_are_known(
+    said: list[str | int], life: str
+) -> None:
+    messages = [user(one if isinstance(one, str) else blocks(one)) for one in said]
+    raw, marks = json.dumps(body_of(messages)).encode(), CacheMarks(tools=life, system=life, turns=life)
+    known = with_marks(raw, marks, reshape=True, said=messages)
+    assert known == with_marks(raw, marks, reshape=True)
+
+
 # -- when there are none ---------------------------------------------------------------------------
 
 
@@ -155,12 +170,6 @@ def test_nothing_is_marked_where_the_client_marks_anything(body: Json) -> None:
     assert not is_marked(prompt_of(body_of([user("Say cache_control."), user(blocks(3))], system="s")))
 
 
-def prompt_of(body: Json, tokens: int = 5_000) -> Prompt:
-    return Prompt(
-        body=body, input_tokens=tokens, input_tokens_bound=None, output_tokens_max=None, stream=False
-    )
-
-
 def warmed() -> tuple[Gateway, Claude, Clock, list[Turn]]:
     """A gateway that has learnt that marks pay, and what the session says next."""
     clock = Clock()
@@ -178,6 +187,73 @@ def test_a_clients_marks_are_left_alone_whatever_was_learnt() -> None:
     own = {**turn.body, "messages": [*turn.body["messages"]]}
     own["messages"][0] = user([{"type": "text", "text": "x", "cache_control": MARK}])
     assert gateway.begin(turn._replace(body=own)).count(b"cache_control") == 1
+
+
+@pytest.mark.parametrize("at", range(15))
+def test_a_mark_that_a_client_sets_late_anywhere_leaves_all_to_it(at: int) -> None:
+    gateway, _, _, (turn, _) = warmed()
+    own = json.loads(json.dumps(turn.body))
+    message = own["messages"][at]
+    content = message["content"]
+    if isinstance(content, str):
+        content = message["content"] = [{"type": "text", "text": content}]
+    content[-1]["cache_control"] = MARK
+    assert gateway.begin(turn._replace(body=own)).count(b"cache_control") == 1
+
+
+def test_nothing_is_decided_where_marks_cannot_pay() -> None:
+    clock = Clock()
+    claude, gateway = Claude(clock), Gateway(CLAUDE, clock)
+    for number in range(30):
+        gateway.through(next(Agents(number).session(f"n{number}", 1, fixed(1))), claude.bill)
+        clock.now_s += 5.0
+    assert not gateway.habits.paying
+    assert warmed()[0].habits.paying == {("acme", "agents", CLAUDE.name)}
+
+
+# -- what becomes of them -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "messages.3.content.0.cache_control: Extra inputs are not permitted",
+        "The model does not support cachePoint blocks",
+    ],
+)
+def test_a_target_that_refuses_marks_gets_none_for_a_day_from_who_was_refused(words: str) -> None:
+    gateway, _, clock, (turn, _) = warmed()
+    request, prompt = gateway._asked(turn)
+    preparer, capabilities = gateway._preparer, gateway._provider.capabilities
+    marked = preparer.prepared(request, prompt, CLAUDE, capabilities)
+    error = ProviderRejected("refused", upstream_status=400, words=words)
+    assert not preparer.refused(request, prompt, CLAUDE, error), "it had no marks of ours"
+    assert not preparer.refused(
+        request, marked, CLAUDE, ProviderRejected("no", upstream_status=400, words="x")
+    )
+    assert preparer.refused(request, marked, CLAUDE, error)
+    assert preparer.prepared(request, prompt, CLAUDE, capabilities) is prompt
+    assert not gateway.habits.refusals.holds("globex", CLAUDE.name, clock.now_s)
+    assert not gateway.habits.refusals.holds("acme", CLAUDE.name, clock.now_s + 86_401.0)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_what_marks_saved_is_booked_whether_or_not_the_prompt_is_measured(measured: bool) -> None:
+    gateway, claude, _, (turn, _) = warmed()
+    account = gateway.habits.of("acme", "agents", CLAUDE.name).account
+    before = account.balance_nusd
+    request, prompt = gateway._asked(turn)
+    prompt = gateway._preparer.prepared(request, prompt, CLAUDE, gateway._provider.capabilities)
+    body = gateway._provider.encode(prompt, CLAUDE, "chat", "r-1")[1]
+    sent = gateway._caches.sent(request, CLAUDE, body if measured else body + b" " * segments.BODY_BYTES_MAX)
+    assert (sent is not None) == measured
+    booked = gateway._preparer.sent(sent, request, CLAUDE, prompt)
+    assert booked is not None and account.balance_nusd < before
+    usage = claude.bill(json.loads(body))
+    use = booked.told(usage, CLAUDE.price)
+    assert (use is not None) == measured
+    saved = usage.cached_tokens * 1_800 - usage.cache_write_5m_tokens * 500
+    assert saved > 0 and account.balance_nusd == before + saved
 
 
 def test_another_tenant_endpoint_or_model_learns_for_itself() -> None:

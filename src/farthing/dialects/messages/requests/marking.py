@@ -15,6 +15,7 @@ from farthing.dialects.splice import edited, members
 from farthing.text.lenient_json import write_json
 from farthing.types import CacheMarks
 
+MARK: Final = b'"cache_control"'
 _UNMARKED: Final = frozenset({"thinking", "redacted_thinking"})
 _items = msgspec.json.Decoder(list[Raw]).decode
 Span = tuple[int, int]
@@ -32,9 +33,12 @@ class _Block(Struct):
 _block = msgspec.json.Decoder(_Block).decode
 
 
-def with_marks(raw: bytes, marks: CacheMarks, *, reshape: bool) -> bytes:
+def with_marks(raw: bytes, marks: CacheMarks, *, reshape: bool, said: Any = None) -> bytes:
     """The body `raw` with marks; itself where it has no place for them. `reshape`: a text that was told alone
-    may be written as a block. It must have no marks of its own. Never raises."""
+    may be written as a block. One that has any mark of its own stays as it is. `said`: its messages, decoded,
+    where they are known: those that get no mark are then not looked at. Never raises."""
+    if raw.rfind(MARK) >= 0:  # half the time of `in`
+        return raw
     try:
         found = members(raw)
         if found is None:
@@ -45,7 +49,7 @@ def with_marks(raw: bytes, marks: CacheMarks, *, reshape: bool) -> bytes:
         if marks.system and "system" in found:
             edits += _on_content(raw, found["system"], _Once(marks.system), reshape)
         if marks.turns and "messages" in found:
-            edits += _on_turns(raw, found["messages"], marks, reshape)
+            edits += _on_turns(raw, found["messages"], marks, reshape, said)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
         return raw
     return edited(raw, edits) if edits else raw
@@ -72,15 +76,23 @@ class _Turns(Places):
         self.mark = mark_of(marks.turns)
 
 
-def _on_turns(raw: bytes, span: Span, marks: CacheMarks, reshape: bool) -> Iterator[Edit]:
+def _on_turns(raw: bytes, span: Span, marks: CacheMarks, reshape: bool, said: Any) -> Iterator[Edit]:
     places = _Turns(marks)
-    for begin, end in _backwards(raw, span):
+    known = said if said.__class__ is list else []
+    for index, (begin, end) in enumerate(_backwards(raw, span), start=1):
         if places.done:
             return
+        if index <= len(known) and places.passes(_blocks_in(known[-index])):
+            continue
         message = raw[begin:end]
         content = (members(message) or {}).get("content")
         if content is not None:
             yield from _on_content(raw, (begin + content[0], begin + content[1]), places, reshape)
+
+
+def _blocks_in(message: Any) -> int:
+    content = message.get("content") if message.__class__ is dict else None
+    return len(content) if content.__class__ is list else 1
 
 
 def _on_content(raw: bytes, span: Span, places: "_Once | _Turns", reshape: bool) -> Iterator[Edit]:

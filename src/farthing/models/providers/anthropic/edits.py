@@ -54,8 +54,11 @@ def _without_unsigned(sent: Sent, model: str) -> dict[str, object]:
 def marked(raw: bytes, prompt: Prompt, model: str) -> bytes:
     """The body that goes up with our marks for the prompt cache, all its other bytes as they were. On a model
     whose thinking is bound to what came before it, no value takes another form for a mark."""
-    marks = prompt.marks
-    return raw if marks is None else with_marks(raw, marks, reshape=not abilities(model).binds)
+    marks, sent = prompt.marks, prompt.sent
+    if marks is None:
+        return raw
+    said = None if sent is None or _drops_unsigned(sent, model) else sent.body.get("messages")
+    return with_marks(raw, marks, reshape=not abilities(model).binds, said=said)
 
 
 def fit(body: Json, prompt: Prompt) -> None:
