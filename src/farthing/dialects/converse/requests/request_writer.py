@@ -251,7 +251,7 @@ class _Writer:
             told = self._body.get("requestMetadata")
             self._body["requestMetadata"] = {"user": user, **(told if isinstance(told, dict) else {})}
         else:
-            self._notes.lacks("user", "Bedrock takes 256 letters, digits and some signs; send another")
+            self._notes.yielded.append(self._said.name_of("user"))
 
     def _think(self) -> None:
         """How much is to be thought: the client's word for it, else what its budget comes to."""
@@ -265,13 +265,21 @@ class _Writer:
         effort = {"minimal": "low", "": "medium"}.get(effort, effort)
         if effort == "none":
             return
-        if can == "none" or effort not in EFFORTS:
-            if can == "none":
-                why = f"{self._notes.model} cannot be asked to think; leave it out, or name another model"
-            else:
-                why = f"Converse takes {', '.join(EFFORTS)}; send one of them"
-            self._notes.lacks("thinking", why)
-            return
+        if can != "none" and effort in EFFORTS:
+            self._effort(effort)
+        elif can != "none":
+            self._notes.lacks("thinking", f"Converse takes {', '.join(EFFORTS)}; send one of them")
+        elif self._said.thinks_by_habit:
+            self._notes.yielded.append(self._said.name_of("thinking"))
+        else:
+            self._notes.lacks(
+                "thinking",
+                f"{self._notes.model} cannot be asked to think; leave it out, or name another model",
+            )
+
+    def _effort(self, effort: str) -> None:
+        """Say it where the model looks for it."""
+        can = self._notes.abilities.effort
         if can == "field":
             config = self._body.get("outputConfig")
             self._body["outputConfig"] = {"effort": effort, **(config if isinstance(config, dict) else {})}
