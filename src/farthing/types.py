@@ -211,6 +211,8 @@ class Sent(Struct, frozen=True, kw_only=True):
     may read two requests, and `body` is what goes up."""
     beta: bool = False
     """Of Messages: it came by the path of beta requests (`?beta=true`), and goes up by it."""
+    betas: str = ""
+    """Of Messages: the value of its header `anthropic-beta`."""
     operation: Operation | None = None
     """What is passed through, `raw` as it is but for its model; None: nothing is."""
     content_type: str = ""

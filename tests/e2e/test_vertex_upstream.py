@@ -93,7 +93,7 @@ def test_a_client_of_messages_has_claude_byte_for_byte(
     upstream.exactly(CLAUDE, answer)
     said = asked("héllo", model=f"c/{CLAUDE}", **({"stream": True} if stream else {}))
     raw = json.dumps(said, indent=1).encode()
-    sent = {"anthropic-version": "2023-06-01", "anthropic-beta": "context-1m-2025-08-07"}
+    sent = {"anthropic-version": "2023-06-01", "anthropic-beta": "context-1m-2025-08-07,oauth-2025-04-20"}
     reply = gateway.request(
         "POST", "/v1/messages?beta=true", raw, {"content-type": "application/json", **sent}
     )
@@ -102,6 +102,7 @@ def test_a_client_of_messages_has_claude_byte_for_byte(
     assert call.path == f"{PLACE}/anthropic/models/{CLAUDE}:{'streamRawPredict' if stream else 'rawPredict'}"
     assert (call.query, call.headers["authorization"]) == ("", f"Bearer {TOKEN}")
     assert call.headers["anthropic-beta"] == "context-1m-2025-08-07"
+    assert reply.headers["x-farthing-left-out"] == "anthropic-beta.oauth-2025-04-20"
     assert call.json == {
         "anthropic_version": "vertex-2023-10-16",
         **{name: value for name, value in said.items() if name != "model"},

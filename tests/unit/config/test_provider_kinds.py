@@ -155,7 +155,9 @@ def test_what_may_well_be_meant_is_not_advised_against(table: str) -> None:
 )
 def test_vertex_is_asked_where_its_location_is(location: str, host: str) -> None:
     text = f'[providers.v]\nkind = "vertex"\nproject = "p"\nlocation = "{location}"\n'
-    assert config.loads(text, {}).providers["v"].base_url == f"https://{host}/v1"
+    assert config.loads(text, {}).providers["v"].base_url == f"https://{host}/v1beta1"
+    of_claude = config.loads(f'{text}publisher = "anthropic"\n', {})
+    assert of_claude.providers["v"].base_url == f"https://{host}/v1"
     own = config.loads(f'{text}base_url = "https://own.example/v1"\n', {})
     assert own.providers["v"].base_url == "https://own.example/v1"
 

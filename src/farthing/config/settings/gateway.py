@@ -727,7 +727,8 @@ class VertexProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     """As `europe-west4`; also `us`, `eu` and `global`."""
     publisher: Literal["google", "anthropic"] = "google"
     base_url: str = ""
-    """Empty: that of the location, `https://LOCATION-aiplatform.googleapis.com/v1`."""
+    """Empty: that of the location, `https://LOCATION-aiplatform.googleapis.com/v1beta1`, as Google's SDK has
+    it; for Claude `/v1`, as Anthropic's SDK does. Another version is the path of one that is given."""
     auth: Literal["google", "bearer", "none"] = "google"
     """`google` fetches tokens by Google's application default credentials; `bearer` sends `api_key`."""
     google: GoogleConfig | None = None
@@ -735,12 +736,16 @@ class VertexProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     file_prefixes: tuple[str, ...] = ()
     """How addresses in the operator's own storage begin that clients may name (`gs://bucket/`): the provider
     reads them with the gateway's rights. Empty: none."""
+    betas: tuple[str, ...] | None = None
+    """Betas of Messages (`anthropic-beta`) that go up to Claude if a client asks for them. None: those that
+    Vertex is known to take. It refuses requests with any other."""
     drop: tuple[str, ...] = _GEMINI_DROP
     """As of any provider."""
 
     def __post_init__(self) -> None:
         if not self.base_url:
-            msgspec.structs.force_setattr(self, "base_url", f"https://{vertex_host(self.location)}/v1")
+            version = "v1beta1" if self.publisher == "google" else "v1"
+            msgspec.structs.force_setattr(self, "base_url", f"https://{vertex_host(self.location)}/{version}")
 
 
 def vertex_host(location: str) -> str:

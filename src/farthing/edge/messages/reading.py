@@ -15,6 +15,7 @@ from farthing.edge.openai import SESSION, Asked, Reader
 from farthing.types import Json, Request, Sent, replace
 
 BETA = b"beta=true"
+BETAS = "anthropic-beta"
 CLIENTS_SESSION = b"x-claude-code-session-id"
 CLIENTS_AGENT = b"x-claude-code-agent-id"
 
@@ -63,6 +64,7 @@ def _read(reader: Reader, body: Json, asked: Asked, *, stream: bool) -> Request:
         body=body,
         read=request.body,
         beta=BETA in asked.query.split(b"&"),
+        betas=next((value for name, value in request.passed if name == BETAS), ""),
         unsigned=_has_unsigned(conversation),
     )
     agent = reader.header_word(headers.get(CLIENTS_AGENT)) or ""

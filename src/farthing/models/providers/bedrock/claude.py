@@ -4,7 +4,7 @@ The path names the model and whether it is streamed, and the body the version an
 elsewhere. What Anthropic runs itself is not there: its tools, its files, links that it fetches, its batches.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -27,7 +27,6 @@ BETAS = frozenset({
     "tool-search-tool-2025-10-19",
 })  # fmt: skip
 """Those that Bedrock documents; it refuses a request with another."""
-BETA_HEADER = "anthropic-beta"
 NOT_THERE = ("container", "fallbacks", "inference_geo", "mcp_servers", "speed")
 """Fields of Messages that change what a client gets, and that Bedrock does not have."""
 UNREAD = ("diagnostics", "service_tier", "user_profile_id")
@@ -153,12 +152,6 @@ def _moved(body: Json, betas: list[str]) -> dict[str, object]:
     if betas and (missing := [beta for beta in betas if beta not in own]):
         changed["anthropic_beta"] = [*own, *missing]
     return changed
-
-
-def betas_of(passed: Iterable[tuple[str, str]], known: Collection[str]) -> list[str]:
-    """The betas among a client's headers that go up."""
-    said = (one.strip() for name, value in passed if name == BETA_HEADER for one in value.split(","))
-    return [beta for beta in dict.fromkeys(said) if beta in known]
 
 
 def translate(prompt: Prompt, target: Target) -> Written:

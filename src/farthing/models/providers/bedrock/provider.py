@@ -34,7 +34,7 @@ from farthing.dialects.messages.usage import TOKENS_MAX
 from farthing.dialects.written import Written
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
-from farthing.models.providers.anthropic import edits
+from farthing.models.providers.anthropic import betas, edits
 from farthing.models.providers.bedrock import claude
 from farthing.models.providers.bedrock.form import form_for, is_messages
 from farthing.models.providers.bedrock.own import OwnDecoder
@@ -48,7 +48,7 @@ from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import OF_MESSAGES, Passage
 from farthing.protocols import ALL_SAID, AwsCredentials, BatchApi, Capabilities, Transport, Unsaid
 from farthing.text.lenient_json import any_json, write_json
-from farthing.types import Json, Operation, Prompt, Target, replace
+from farthing.types import Json, Operation, Prompt, Sent, Target, replace
 
 ERROR_TYPE = b"x-amzn-errortype"
 RUNTIME = "bedrock-runtime."
@@ -135,15 +135,14 @@ class BedrockProvider(TranslatingProvider):
     def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
         if operation != "chat":
             return Unsaid(operation=operation)
-        sent = self.as_sent(prompt) if is_claude(target.model) else None
-        if sent is None:
+        if not is_claude(target.model):
             return self._translations.unsaid(prompt, target)
-        found = claude.lacks(sent.body, link="image.source.url", file="image.source.file_id")
-        gave_way = edits.gave_way(prompt, sent, target.model)
-        gave_way += tuple(name for name in claude.UNREAD if sent.body.get(name) is not None)
-        if not found.names and not gave_way:
-            return ALL_SAID
-        return Unsaid(tuple(found.names), gave_way, found.reasons)
+        sent = self.as_sent(prompt)
+        if sent is None:
+            said = self._translations.unsaid(prompt, target)
+        else:
+            said = _unsaid_as_sent(prompt, sent, target.model)
+        return betas.with_left_here(said, prompt, self._betas)
 
     def encode(
         self,
@@ -158,11 +157,11 @@ class BedrockProvider(TranslatingProvider):
             body = write_json(self._translations.body(prompt, target))
             return self._head(target.model, call, body, request_id, passed), body
         call = "invoke-with-response-stream" if prompt.stream else "invoke"
-        sent, betas = self.as_sent(prompt), self._betas_of(prompt, passed)
+        sent, asked_betas = self.as_sent(prompt), self._betas_of(prompt, passed)
         if sent is None:
-            body = claude.encoded(self._translations.body(prompt, target), betas)
+            body = claude.encoded(self._translations.body(prompt, target), asked_betas)
         else:
-            body = claude.body_as_sent(prompt, sent, target.model, betas)
+            body = claude.body_as_sent(prompt, sent, target.model, asked_betas)
         head = self._head(target.model, call, body, request_id, passed)
         asks = prompt.body if sent is None else sent.body
         if not claude.IN_HEADERS.keys().isdisjoint(asks):
@@ -171,8 +170,7 @@ class BedrockProvider(TranslatingProvider):
 
     def _betas_of(self, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> list[str]:
         """The betas that a client of Messages asks for; those of others are not meant for it."""
-        of_messages = prompt.sent is not None and prompt.sent.dialect == "messages"
-        return claude.betas_of(passed, self._betas) if passed and of_messages else []
+        return betas.going_up(passed, self._betas) if passed and betas.of_messages(prompt) else []
 
     def _head(
         self, model: str, call: str, body: bytes, request_id: str, passed: tuple[tuple[str, str], ...] = ()
@@ -316,11 +314,11 @@ class BedrockProvider(TranslatingProvider):
         model = _PLACE.sub("", target.model)
         if not is_claude(model) or model.startswith("arn:"):
             return None
-        sent, betas = self.as_sent(prompt), self._betas_of(prompt, passed)
+        sent, asked_betas = self.as_sent(prompt), self._betas_of(prompt, passed)
         if sent is None:
-            asked = claude.encoded(self._translations.body(prompt, target), betas)
+            asked = claude.encoded(self._translations.body(prompt, target), asked_betas)
         else:
-            asked = claude.counted_as_sent(sent, target.model, betas)
+            asked = claude.counted_as_sent(sent, target.model, asked_betas)
         body = write_json({"input": {"invokeModel": {"body": b64encode(asked).decode()}}})
         return self._head(model, "count-tokens", body, request_id, passed), body
 
@@ -332,6 +330,16 @@ class BedrockProvider(TranslatingProvider):
 
     def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
         """None: its batches are not used."""
+
+
+def _unsaid_as_sent(prompt: Prompt, sent: Sent, model: str) -> Unsaid:
+    """As `BedrockProvider.unsaid`, of a request for Claude that goes up as its client sent it."""
+    found = claude.lacks(sent.body, link="image.source.url", file="image.source.file_id")
+    gave_way = edits.gave_way(prompt, sent, model)
+    gave_way += tuple(name for name in claude.UNREAD if sent.body.get(name) is not None)
+    if not found.names and not gave_way:
+        return ALL_SAID
+    return Unsaid(tuple(found.names), gave_way, found.reasons)
 
 
 def _control_of(origin: HttpOrigin) -> HttpOrigin:

@@ -1,27 +1,37 @@
 """Claude in a project of Google Cloud: Messages as an upstream, by another address and with tokens.
 
 The model stands in the path, and the version of the interface in the body; all else of a request of Messages
-goes up as its client sent it, with its betas in their header.
+goes up as its client sent it. Of its betas go up those that Vertex knows, in their header.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import quote
 
 from farthing.config import VertexProviderConfig
 from farthing.dialects.splice import REMOVED
-from farthing.models.providers.anthropic import edits
-from farthing.models.providers.anthropic.provider import VERSION as VERSION_HEADER
+from farthing.models.providers.anthropic import betas, edits
 from farthing.models.providers.anthropic.provider import AnthropicProvider
 from farthing.models.providers.http import JSON
 from farthing.models.providers.translating import written
-from farthing.models.providers.vertex.place import VERSION, list_of, place_of
+from farthing.models.providers.vertex.place import VERSIONS, list_of, place_of, version_in
 from farthing.models.transport.origin import HttpOrigin
-from farthing.models.transport.passage import Passage
-from farthing.protocols import BearerToken
+from farthing.models.transport.passage import OF_MESSAGES, Passage
+from farthing.protocols import BearerToken, Unsaid
 from farthing.text.lenient_json import write_json
 from farthing.types import Json, Operation, Prompt, Target
 
 INTERFACE: Mapping[str, str] = {"anthropic_version": "vertex-2023-10-16"}
+BETAS = frozenset({
+    "claude-code-20250219", "compact-2026-01-12", "computer-use-2024-10-22", "computer-use-2025-01-24",
+    "computer-use-2025-11-24", "context-1m-2025-08-07", "context-management-2025-06-27",
+    "interleaved-thinking-2025-05-14", "tool-search-tool-2025-10-19", "web-search-2025-03-05",
+})  # fmt: skip
+"""Those that are documented for Vertex, or that Anthropic's own clients send there; it refuses a request with
+another."""
+UNCOUNTED_BETAS = BETAS - {
+    "claude-code-20250219", "context-management-2025-06-27", "interleaved-thinking-2025-05-14",
+}  # fmt: skip
+"""Those of them with which it refuses to count tokens."""
 COUNT = "count-tokens:rawPredict"
 _PLACE = "{model}:{method}"
 
@@ -40,9 +50,17 @@ class VertexClaudeProvider(AnthropicProvider):
         token: BearerToken | None = None,
     ) -> None:
         """As `AnthropicProvider`, with the path of the version."""
-        super().__init__(name, origin, config, path=path or VERSION, passage=passage, token=token)
-        self._called = self.lasting_head("POST", f"{VERSION}{place_of(config)}/models/{_PLACE}", JSON)
+        path = path or VERSIONS["anthropic"]
+        version = version_in(path)
+        path = path.removesuffix(version)
+        super().__init__(name, origin, config, path=path, passage=passage, token=token)
+        self._called = self.lasting_head("POST", f"{version}{place_of(config)}/models/{_PLACE}", JSON)
         self._listed = list_of(config)
+        self._betas = BETAS if config.betas is None else frozenset(config.betas)
+
+    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
+        said = super().unsaid(prompt, target, operation)
+        return said if said.operation else betas.with_left_here(said, prompt, self._betas)
 
     def encode(
         self,
@@ -53,7 +71,7 @@ class VertexClaudeProvider(AnthropicProvider):
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
         method = "streamRawPredict" if prompt.stream else "rawPredict"
-        head = self._head_of(f"{quote(target.model, safe='@-_.~')}:{method}", prompt, passed)
+        head = self._head_of(f"{quote(target.model, safe='@-_.~')}:{method}", prompt, passed, self._betas)
         head += b"x-request-id: %b\r\n" % request_id.encode()
         sent = self.as_sent(prompt)
         if sent is not None:
@@ -61,12 +79,18 @@ class VertexClaudeProvider(AnthropicProvider):
             return head, edits.marked(written(sent, changed), prompt, target.model)
         return head, write_json(_below(self._translations.body(prompt, target)))
 
-    def _head_of(self, method: str, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> bytes:
+    def _head_of(
+        self, method: str, prompt: Prompt, passed: tuple[tuple[str, str], ...], known: Collection[str]
+    ) -> bytes:
+        """`known`: the betas that may go up."""
         head = self._called.replace(_PLACE.encode(), method.encode(), 1) + self.token_line
         if not passed:
             return head
-        of_messages = prompt.sent is not None and prompt.sent.dialect == "messages"
-        return head + self.passage.up(passed, None if of_messages else VERSION_HEADER)
+        if not betas.of_messages(prompt):
+            return head + self.passage.up(passed, OF_MESSAGES)
+        kept = betas.going_up(passed, known)
+        others = tuple(pair for pair in passed if pair[0] != betas.HEADER)
+        return head + self.passage.up((*others, (betas.HEADER, ",".join(kept))) if kept else others)
 
     def list_head(self) -> bytes:
         return self.head("GET", self._listed)
@@ -74,7 +98,7 @@ class VertexClaudeProvider(AnthropicProvider):
     def count_call(
         self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
     ) -> tuple[bytes, bytes] | None:
-        head = self._head_of(COUNT, prompt, passed)
+        head = self._head_of(COUNT, prompt, passed, self._betas - UNCOUNTED_BETAS)
         sent = self.as_sent(prompt)
         if sent is not None:
             return head, written(sent, {**edits.counted(sent, target.model), **INTERFACE})

@@ -5,7 +5,7 @@ It has no embeddings by that address; how its tokens are counted differs by an e
 
 from farthing.config import VertexProviderConfig
 from farthing.models.providers.gemini.provider import GeminiProvider
-from farthing.models.providers.vertex.place import VERSION, list_of, place_of
+from farthing.models.providers.vertex.place import VERSIONS, list_of, place_of, version_in
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import BearerToken, Capabilities
@@ -29,20 +29,21 @@ class VertexGeminiProvider(GeminiProvider):
         token: BearerToken | None = None,
     ) -> None:
         """As `GeminiProvider`."""
+        path = path or VERSIONS["google"]
         super().__init__(
             name,
             origin,
             config,
-            path=path or VERSION,
+            path=path,
             below=place_of(config),
             passage=passage,
             token=token,
         )
         self.capabilities = Capabilities(operations=frozenset({"chat"}), counts_tokens=True)
-        self._listed = list_of(config)
+        self._listed, self._version = list_of(config), version_in(path)
 
     def list_head(self) -> bytes:
-        return self.head("GET", self._listed, without=VERSION)
+        return self.head("GET", self._listed, without=self._version)
 
     def _counted(self, body: Json, model: str) -> Json:
         return {name: value for name, value in body.items() if name in COUNTED}
