@@ -88,7 +88,7 @@ class VertexClaudeProvider(AnthropicProvider):
             return head
         if not betas.of_messages(prompt):
             return head + self.passage.up(passed, OF_MESSAGES)
-        kept = betas.going_up(passed, known)
+        kept = betas.going_up(passed, known, prompt)
         others = tuple(pair for pair in passed if pair[0] != betas.HEADER)
         return head + self.passage.up((*others, (betas.HEADER, ",".join(kept))) if kept else others)
 
