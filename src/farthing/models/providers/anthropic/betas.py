@@ -5,8 +5,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+from farthing.dialects.splice import REMOVED, Changes
 from farthing.protocols import Unsaid
-from farthing.types import Prompt, replace
+from farthing.types import Prompt, Sent, replace
 
 HEADER = "anthropic-beta"
 ADVANCED = "advanced-tool-use-2025-11-20"
@@ -14,6 +15,9 @@ ADVANCED = "advanced-tool-use-2025-11-20"
 _PARTS = {"defer_loading": "tool-search-tool-2025-10-19", "input_examples": "tool-examples-2025-10-29"}
 """The names that others have for them, by the field of a tool that they refuse without."""
 _SEARCHES = "tool_search_tool_"
+_FIELDS = {"context-management-2025-06-27": "context_management"}
+_FIELDS_OF_TURNS = {"per-turn-control-2026-07-01": "output_config"}
+"""What is refused where its beta does not go up: fields of a request, and of its messages."""
 _NAME = re.compile(r"[\w.-]{1,60}", re.ASCII)
 
 
@@ -41,6 +45,24 @@ def _of_tools(prompt: Prompt) -> Iterator[str]:
             yield beta
     if any(str(tool.get("type")).startswith(_SEARCHES) for tool in told):
         yield _PARTS["defer_loading"]
+
+
+def supported(sent: Sent, changed: Changes, going_up: Collection[str]) -> Changes:
+    """`changed` with what a client asks for by betas that do not go up taken out of its request: how much to
+    think about a turn, and which earlier thinking to forget."""
+    gone = [beta for beta in _betas((sent.betas,)) if beta not in going_up]
+    found = dict(changed)
+    for beta in gone:
+        field = _FIELDS.get(beta)
+        if field is not None and field in sent.body:
+            found[field] = REMOVED
+    fields = frozenset(_FIELDS_OF_TURNS[beta] for beta in gone if beta in _FIELDS_OF_TURNS)
+    messages: Any = found.get("messages", sent.body["messages"])
+    if fields and any(not fields.isdisjoint(message) for message in messages):
+        found["messages"] = [
+            {name: value for name, value in message.items() if name not in fields} for message in messages
+        ]
+    return found
 
 
 def with_left_here(unsaid: Unsaid, prompt: Prompt, known: Collection[str]) -> Unsaid:
