@@ -482,6 +482,14 @@ def test_codex_is_asked_for_with_any_model(model: str) -> None:
     assert set(told.yielded) == {"client_metadata", "tools.tool_search"} | gone
 
 
+def test_a_demand_of_one_call_at_a_time_is_named_as_its_client_wrote_it() -> None:
+    choice = {"type": "auto", "disable_parallel_tool_use": True}
+    tools = [{"name": "f", "input_schema": NUMBER}]
+    body = {"messages": HI, "max_tokens": 9, "tools": tools, "tool_choice": choice}
+    told = translate(messages.read(body), model=ANY)
+    assert told.unsaid == ("tool_choice.disable_parallel_tool_use",)
+
+
 def test_a_tool_that_a_client_of_messages_has_looked_up_is_told_in_words() -> None:
     use = {"type": "tool_use", "id": "t", "name": "ToolSearch", "input": {}}
     found = {"type": "tool_reference", "tool_name": "WebFetch"}

@@ -162,8 +162,11 @@ class _Writer:
     def _choose(self, choice: ToolChoice) -> None:
         notes, can = self._notes, self._notes.abilities.choices
         if choice.parallel is False:
-            notes.unsaid.append("parallel_tool_calls")
-            notes.reasons["parallel_tool_calls"] = (
+            name = "parallel_tool_calls"
+            if self._said.dialect == "messages":
+                name = "tool_choice.disable_parallel_tool_use"
+            notes.unsaid.append(name)
+            notes.reasons[name] = (
                 "Converse cannot forbid parallel calls; leave it out, and take the calls one by one"
             )
         named = choice.mode == "named" or (
