@@ -5,7 +5,8 @@ from base64 import b64decode
 from typing import Any
 
 import pytest
-from tests.unit.models.providers.test_bedrock_provider import bedrock, messages
+from tests.contract.test_provider import bedrock
+from tests.unit.models.providers.test_bedrock_provider import messages
 from tests.unit.models.providers.test_bedrock_provider import target as of_bedrock
 from tests.unit.models.providers.test_vertex_provider import CLAUDE, betas_in, claude
 
@@ -53,7 +54,7 @@ def test_what_is_one_beta_at_anthropic_goes_up_by_the_names_that_others_have(
     tools: list[Json] | None, betas: list[str] | None
 ) -> None:
     """Claude Code defers a tool in each request; without the beta the field is refused."""
-    fields = {} if tools is None else {"tools": tools}
+    fields: Any = {} if tools is None else {"tools": tools}
     assert at_bedrock(f"claude-code-20250219,{ADVANCED}", **fields).get("anthropic_beta") == betas
     prompt, passed = asking(ADVANCED, **fields)
     head, _ = claude().encode(prompt, CLAUDE, "chat", "r", passed)
