@@ -6,13 +6,14 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.clients.claude import claude
+from tests.clients.claude import Claude, claude
 from tests.clients.cloud_lab import CLAUDES, KEY, KINDS, Json, Place, done, place, working
-from tests.clients.codex import codex, said
+from tests.clients.codex import Codex, codex, said
 from tests.clients.messages_lab import called
 from tests.e2e.gateway import until
 from tests.faults.exact import whole
@@ -225,6 +226,7 @@ def test_interrupting_an_agent_ends_the_providers_work(
 ) -> None:
     before, receipts = len(there.provider.calls), len(there.gateway.receipts())
     there.provider.on_call = lambda call: "gap=0.05,n=2000"
+    started: AbstractContextManager[Claude | Codex]
     if agent == "codex":
         started = codex("hi", there.base_url, KINDS[kind], tmp_path, env={"CLIENT_KEY": KEY})
     else:
