@@ -26,6 +26,12 @@ FILE, PICTURE, PAPER = "greeting.txt", "picture.png", "paper.pdf"
 EDIT: Final = "Replace world by moon in greeting.txt"
 CODEX_KNOWS: Final = "gpt-5.5"
 """A model whose settings and tools Codex knows; here it is another one's alias."""
+OLDER: Final = (
+    KINDS["claude on bedrock"],
+    KINDS["claude on vertex"],
+    "bedrock/us.anthropic.claude-3-5-haiku-20241022-v1:0",
+    "bedrock/us.anthropic.claude-opus-4-6-v1",
+)
 
 
 def alias_of(kind: str) -> str:
@@ -35,7 +41,8 @@ def alias_of(kind: str) -> str:
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     aliases = "".join(f'"{alias_of(kind)}" = "{model}"\n' for kind, model in KINDS.items())
-    with place(tmp_path_factory.mktemp("agents"), f"[aliases]\n{aliases}") as found:
+    older = "".join(f'[tiers."older-{at}"]\ntargets = ["{model}"]\n' for at, model in enumerate(OLDER))
+    with place(tmp_path_factory.mktemp("agents"), f"[aliases]\n{aliases}{older}") as found:
         yield found
 
 
@@ -144,6 +151,23 @@ def test_claude_code_asks_of_new_models_what_they_have_there(
     told = asked_of_claude_code(there, where + name, tmp_path)
     assert told["result"] == "All done", told
     assert len(there.since(before)) == 2
+
+
+@pytest.mark.parametrize("at", range(len(OLDER)))
+def test_claude_code_is_answered_by_an_older_model_that_the_gateway_chose(
+    there: Place, at: int, tmp_path: Path
+) -> None:
+    """It does not know the name, and asks as of the newest."""
+    before = len(there.provider.calls)
+    path = work_in(tmp_path) / FILE
+    there.provider.on_call = working(
+        called("Read", {"file_path": str(path)}) + ",reasoning=let me see",
+        called("Edit", {"file_path": str(path), "old_string": "world", "new_string": "moon"}),
+        done(),
+    )
+    told = asked_of_claude_code(there, f"older-{at}", tmp_path)
+    assert (told["result"], path.read_text()) == ("All done", AFTER), told
+    assert len(there.since(before)) == 3
 
 
 TOO_LONG: Final[dict[str, Json]] = {

@@ -26,7 +26,7 @@ HI: list[Json] = [
 
 
 def asking(betas: str, **fields: Any) -> tuple[Prompt, tuple[tuple[str, str], ...]]:
-    body = {"model": "b/m", "max_tokens": 9, "messages": HI, **fields}
+    body = {"model": f"b/{of_bedrock().model}", "max_tokens": 9, "messages": HI, **fields}
     made = messages(json.dumps(body).encode())
     assert made.sent is not None
     told: Prompt = replace(made, sent=replace(made.sent, betas=betas))
