@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import unquote
 
-from tests.faults import frames, rented
+from tests.faults import frames, rented, signed
 from tests.faults.connection import Incoming
 from tests.faults.messages import Messages
 from tests.faults.said import Event, Json, Refusal, Said, example_of, pieces_of, planned
@@ -279,8 +279,9 @@ class Bedrock:
         self._messages = Messages()
 
     def refused(self, request: Incoming, body: Json | None, plan: Plan) -> Refusal | None:
-        if "authorization" not in request.headers:
-            return 403, "Missing Authentication Token"
+        not_proved = signed.fault(request)
+        if not_proved:
+            return 403, not_proved
         if LISTS.fullmatch(request.path.partition("?")[0]):
             return None
         told = asked(request.path)
