@@ -129,7 +129,13 @@ SAID: Final[dict[str, Told]] = {
         {
             "chat": chat(
                 "tool_calls",
-                tool_calls=[{"extra_content": exactly({"google": {"thought_signature": SIGNATURE}})}],
+                tool_calls=[
+                    {
+                        "extra_content": exactly(
+                            {"google": {"thought_signature": SIGNATURE}, "farthing": {"provider": "gemini"}}
+                        )
+                    }
+                ],
             ),
             "messages": own({"type": "thinking", "signature": holding("gemini-proof.")}, {"id": "a"}),
             "responses": items(

@@ -136,6 +136,9 @@ def test_a_chat_client_returns_the_signature_at_the_call(gateway: Running, upstr
         told(gateway, [*asked, turn, *results], "g/good", tools=[WEATHER])
         first, second = signed(call_of(upstream))
         assert first is not None and was_signed(first) and second is None
+        elsewhere = told(gateway, [*asked, turn, *results], "h/good", tools=[WEATHER])
+        assert signed(call_of(upstream)) == [ANY, None], "another project refuses it"
+        assert "messages.extra_content" in elsewhere.headers["x-farthing-left-out"]
 
 
 def test_a_client_that_keeps_nothing_but_openais_fields_has_its_calls_signed_all_the_same(
@@ -183,6 +186,9 @@ def test_a_client_of_messages_returns_the_signature_as_that_of_a_thought(
     messages(gateway, "g/good", turns, **fields)
     first, second = signed(call_of(upstream))
     assert first is not None and was_signed(first) and second is None
+    elsewhere = messages(gateway, "h/good", turns, **fields)
+    assert signed(call_of(upstream)) == [ANY, None], "another project refuses it"
+    assert "messages.thinking" in elsewhere.headers["x-farthing-left-out"]
 
 
 def content_of(reply: Reply) -> list[Json]:
@@ -228,6 +234,8 @@ def test_a_client_of_responses_returns_the_signature_in_its_items(
     assert gateway.post("/v1/responses", {**body, "model": "g/good", "input": items}).status == 200
     first, second = signed(call_of(upstream))
     assert first is not None and was_signed(first) and second is None
+    assert gateway.post("/v1/responses", {**body, "model": "h/good", "input": items}).status == 200
+    assert signed(call_of(upstream)) == [ANY, None], "another project refuses it"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -241,6 +249,8 @@ def test_the_signature_of_a_text_comes_back_to_it(
     messages(gateway, "g/good", [user("one"), {"role": "assistant", "content": content}, user("two")])
     part = call_of(upstream).json["contents"][1]["parts"][0]
     assert part["text"] == "echo: one" and was_signed(part["thoughtSignature"])
+    messages(gateway, "h/good", [user("one"), {"role": "assistant", "content": content}, user("two")])
+    assert call_of(upstream).json["contents"][1]["parts"] == [{"text": "echo: one"}]
     turn = told(gateway, [user("one")], "g/fault:reasoning=hm").json["choices"][0]["message"]
     told(gateway, [user("one"), turn, user("two")], "g/good")
     assert was_signed(call_of(upstream).json["contents"][1]["parts"][0]["thoughtSignature"])
@@ -474,13 +484,15 @@ def test_the_service_tier_that_ran_is_charged(gateway: Running, upstream: FaultP
         whole(answer, headers={"x-gemini-service-tier": "flex"}),
         whole(answer, headers={"x-gemini-service-tier": "standard"}),
         streamed(answer),
+        streamed(answer, headers={"x-gemini-service-tier": "standard"}),
+        streamed(answer, headers={"x-gemini-service-tier": "priority"}),
     )
     costs = []
-    for stream in (False, False, True):
+    for stream in (False, False, True, True, True):
         reply = told(gateway, [user("x")], "g/priced", service_tier="flex", stream=stream)
         costs.append(gateway.receipt_of(reply).cost_nusd)
     full = 12 * 2_000 + 3 * 12_000
-    assert costs == [full // 2, full, full // 2]
+    assert costs == [full // 2, full, full // 2, full, None], "what has no price is unknown"
 
 
 # -- faults ------------------------------------------------------------------------------------------

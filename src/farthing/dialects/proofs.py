@@ -6,7 +6,11 @@ back unread, the signature of a `thinking` block: there the proof travels, under
 signature of Claude's.
 
 A provider that speaks Responses wants its reasoning items back, encrypted content and all. They travel the
-same way, with the name of the provider, which alone can read them.
+same way.
+
+What is carried names the provider that made it, where the gateway knows that: each refuses what another
+project or account has made, be it of the same model. A signature of Claude's names nobody: Anthropic, Bedrock
+and Vertex take each other's.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -19,6 +23,7 @@ from farthing.types import Json
 PREFIX = "gemini-proof."
 MAKER = "gemini"
 ITEM_PREFIX = "responses-item."
+_MAKER = "provider"
 
 
 def of_call(call: Json, call_id: str) -> Reasoning | None:
@@ -52,7 +57,7 @@ def is_signed(signature: str) -> bool:
 
 def of_item(item: Json, provider: str) -> str:
     """The signature that carries a reasoning item of `provider`, whole."""
-    return carried({"provider": provider, "item": item}, ITEM_PREFIX)
+    return carried({"item": item}, provider, ITEM_PREFIX)
 
 
 def item_of(signature: str, provider: str) -> Json | None:
@@ -62,7 +67,7 @@ def item_of(signature: str, provider: str) -> Json | None:
         return None
     told = _opened(signature, ITEM_PREFIX)
     item = told.get("item")
-    if told.get("provider") != provider or not isinstance(item, dict):
+    if maker_of(told) != provider or not isinstance(item, dict):
         return None
     return item if item.get("type") == "reasoning" else None
 
@@ -70,6 +75,12 @@ def item_of(signature: str, provider: str) -> Json | None:
 def opened(signature: str) -> Json:
     """What `of_call` or `of_thought` has put in `signature`; empty where a client has changed it."""
     return _opened(signature, PREFIX)
+
+
+def maker_of(told: Json) -> str:
+    """The provider that made what is carried; empty: nobody says who did."""
+    maker = told.get(_MAKER)
+    return maker if isinstance(maker, str) else ""
 
 
 def _opened(signature: str, prefix: str) -> Json:
@@ -81,5 +92,8 @@ def _opened(signature: str, prefix: str) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def carried(value: Json, prefix: str = PREFIX) -> str:
+def carried(value: Json, provider: str = "", prefix: str = PREFIX) -> str:
+    """The signature that carries `value`, which `provider` has made; empty: that is not known."""
+    if provider:
+        value = {_MAKER: provider, **value}
     return prefix + urlsafe_b64encode(write_json(value)).decode()

@@ -1109,7 +1109,7 @@ async def _open(
     stream = Stream(
         exchange,
         within,
-        provider.decoder(event_bytes_max, call.prompt),
+        provider.decoder(event_bytes_max, call.prompt, exchange.headers),
         choices=choices_said(call.prompt.body),
         keep_bytes_max=call.keep_bytes_max,
         output_chunks_max=_output_chunks_max(call),

@@ -347,8 +347,14 @@ class Provider(Protocol):  # models/providers: openai | anthropic
             ProviderError: it is not an answer.
         """
 
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> StreamDecoder:
-        """What reads one streamed reply to `prompt`. No event is longer than `event_bytes_max`."""
+    def decoder(
+        self,
+        event_bytes_max: int,
+        prompt: Prompt | None = None,
+        headers: Mapping[bytes, bytes] | None = None,
+    ) -> StreamDecoder:
+        """What reads one streamed reply to `prompt`, whose head has `headers`; None: they are not known. No
+        event is longer than `event_bytes_max`."""
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         """What a reply of another status than success means."""

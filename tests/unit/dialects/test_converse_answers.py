@@ -1,6 +1,7 @@
 """What Converse answers, whole and streamed, in the model of a conversation."""
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -11,7 +12,16 @@ from tests.unit.dialects.test_messages_usage import JSON
 
 from farthing.dialects import proofs
 from farthing.dialects.assemble import Assembly
-from farthing.dialects.conversation import Block, Message, Opaque, Reasoning, Text, ToolCall
+from farthing.dialects.conversation import (
+    Block,
+    Message,
+    Opaque,
+    Reasoning,
+    SignatureDelta,
+    Stopped,
+    Text,
+    ToolCall,
+)
 from farthing.dialects.converse.answers.answer_reader import STOPS, Asked, is_opaque, read
 from farthing.dialects.converse.errors import MALFORMED, STATUSES
 from farthing.dialects.converse.streams.stream_reader import Reader
@@ -127,6 +137,30 @@ def test_a_block_is_the_same_whole_and_streamed(name: str) -> None:
         assert gathered(streamed(events), step) == once
 
 
+def test_bytes_that_come_in_pieces_are_joined_as_bytes() -> None:
+    pieces = [
+        {"reasoningContent": {"redactedContent": b64encode(one).decode()}} for one in (b"a", b"bcd", b"")
+    ]
+    thought = Reasoning("", signed("redactedContent", b64encode(b"abcd").decode()), "", "messages")
+    assert gathered(streamed([(None, pieces)])).blocks == (thought,)
+    with pytest.raises(BadStream, match="base64"):
+        gathered(streamed([(None, [*pieces, {"reasoningContent": {"redactedContent": "?"}}])]))
+
+
+def test_a_signature_in_pieces_is_told_once_whole() -> None:
+    pieces = [{"reasoningContent": {"signature": "c2ln"}}] * 500
+    events = Reader(1_000_000, ASKED).feed(streamed([(None, pieces)]))
+    told = [event.signature for event in events if isinstance(event, SignatureDelta)]
+    assert told == [signed("signature", "c2ln" * 500)]
+    unclosed = b"".join(
+        (
+            frames.event("contentBlockDelta", delta=pieces[0], contentBlockIndex=0),
+            frames.event("messageStop", stopReason="end_turn"),
+        )
+    )
+    assert SignatureDelta(0, signed("signature", "c2ln")) in Reader(1_000_000, ASKED).feed(unclosed)
+
+
 def test_what_only_converse_has_is_opaque() -> None:
     for block in (
         {"image": {"format": "png", "source": {"bytes": ""}}},
@@ -161,7 +195,15 @@ def test_what_is_malformed_is_an_error_with_what_it_cost(said: str) -> None:
     assert said.encode() in caught.value.payload and caught.value.usage == COUNTED
     with pytest.raises(ProviderSaid) as caught:
         Reader(65_536, ASKED).feed(streamed([(None, [{"text": "a"}])], said))
-    assert caught.value.before
+    assert caught.value.before and caught.value.usage == COUNTED, "counts come behind why it ended"
+    uncounted = b"".join(
+        (frames.event("messageStart", role="assistant"), frames.event("messageStop", stopReason=said))
+    )
+    reader = Reader(65_536, ASKED)
+    assert not any(isinstance(event, Stopped) for event in reader.feed(uncounted)) and not reader.stopped
+    with pytest.raises(ProviderSaid) as caught:
+        reader.end()
+    assert said.encode() in caught.value.payload and caught.value.usage is None
 
 
 def test_what_is_no_answer_is_refused() -> None:

@@ -18,7 +18,7 @@ from farthing.dialects.events import BadAnswer, ProviderSaid
 from farthing.dialects.gemini.answers.answer_reader import is_opaque, read
 from farthing.dialects.gemini.streams.stream_reader import Reader
 from farthing.dialects.gemini.usage import read_usage
-from farthing.types import Json
+from farthing.types import Json, Usage
 
 EVENT_BYTES_MAX = 65_536
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9)
@@ -152,6 +152,16 @@ def test_an_error_keeps_its_words_and_what_was_counted() -> None:
     with pytest.raises(ProviderSaid) as raised:
         streamed(spoilt)
     assert raised.value.usage is not None and raised.value.usage.input_tokens == 9
+    counts = {"promptTokenCount": 9, "candidatesTokenCount": 2, "totalTokenCount": 11}
+    late = object_of(finish="MALFORMED_RESPONSE")
+    late.pop("usageMetadata", None)
+    with pytest.raises(ProviderSaid) as raised:
+        streamed(late, {"usageMetadata": counts})
+    assert raised.value.usage == Usage(input_tokens=9, output_tokens=2), "counts may come late"
+    for told in (streamed, whole):
+        with pytest.raises(ProviderSaid) as raised:
+            told(late)
+        assert b"MALFORMED_RESPONSE" in raised.value.payload and raised.value.usage is None
 
 
 def test_places_of_sources_are_in_characters_and_believed_where_the_words_are_there() -> None:

@@ -161,6 +161,24 @@ def test_whatever_stands_in_whatever_place_is_read_or_refused_by_name(
     msgspec.json.encode(translate(again(conversation), model="m", output_tokens_max=None).body)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "input_text", "text": "x"},
+        {"type": "input_image", "image_url": "https://x.example/a.png"},
+        {"type": "input_image", "image_url": PNG},
+        {"type": "input_file", "file_data": PDF, "filename": "a.pdf"},
+        {"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}},
+        {"type": "of_a_later_day"},
+    ],
+    ids=lambda part: str(part["type"]),
+)
+def test_a_field_of_a_later_day_stays_at_its_part(part: Json) -> None:
+    said = read({"model": "m", "input": [{"role": "user", "content": [{**part, "newer_field": []}]}]})
+    assert again(said).turns == said.turns
+    assert "newer_field" in str(said.turns)
+
+
 # -- all that the SDK has ----------------------------------------------------------------------------
 
 MESSAGES = {"EasyInputMessageParam", "Message", "ResponseOutputMessageParam"}

@@ -453,6 +453,12 @@ def tier_of(said: Any, form: UsageForm = UNSAID) -> str:
     return "" if name in STANDARD_TIERS else form.tiers.get(name, name)
 
 
+def at_tier(usage: Usage, ran: str) -> Usage:
+    """`usage` at the service tier that ran, in its provider's word."""
+    found: Usage = replace(usage, tier=tier_of(ran))
+    return found
+
+
 def tier_shown(answer: bytes | None) -> str | None:
     """What a whole answer or an event says of the service tier; None when it names none. Never raises."""
     if answer is None or b'"service_tier"' not in answer:

@@ -7,7 +7,7 @@ be read counts nothing.
 
 from typing import Any
 
-from farthing.dialects.chat.usage import TOKENS_MAX, UsageForm, read_fields, tier_of
+from farthing.dialects.chat.usage import TOKENS_MAX, UsageForm, read_fields
 from farthing.dialects.gemini.models import abilities
 from farthing.types import Json, Usage, replace
 
@@ -58,12 +58,6 @@ def _is_text(details: Any) -> bool:
     if details.__class__ is not list or len(details) != 1:
         return False
     return details[0].__class__ is dict and details[0].get("modality") == "TEXT"
-
-
-def at_tier(usage: Usage, ran: str) -> Usage:
-    """`usage` at the service tier that ran."""
-    found: Usage = replace(usage, tier=tier_of(ran))
-    return found
 
 
 def with_searches(usage: Usage, grounding: Json, model: str) -> Usage:

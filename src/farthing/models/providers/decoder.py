@@ -11,12 +11,14 @@ from msgspec import Struct
 
 from farthing.dialects import events, faults
 from farthing.dialects.chat.answers import answer_writer as chat_answer
+from farthing.dialects.chat.answers.answer_writer import TIER
 from farthing.dialects.chat.answers.completion import explode
 from farthing.dialects.chat.streams.event_reader import DONE, EventReader
 from farthing.dialects.chat.streams.stream_writer import ChunkWriter
-from farthing.dialects.conversation import Event, Message, Started
+from farthing.dialects.chat.usage import at_tier
+from farthing.dialects.conversation import Counted, Event, Message, Started
 from farthing.dialects.events import Framed
-from farthing.types import Dialect, Usage
+from farthing.types import Dialect, Usage, replace
 
 
 class StreamReader(Protocol):
@@ -85,7 +87,7 @@ class AnswerForm(Struct, frozen=True, kw_only=True):
 class TranslatingDecoder:
     """See `protocols.StreamDecoder`."""
 
-    __slots__ = ("_created", "_form", "_legacy", "_opaque", "_reader", "_told", "_writer", "usage")
+    __slots__ = ("_created", "_form", "_legacy", "_opaque", "_reader", "_told", "_writer", "ran", "usage")
 
     def __init__(
         self, form: AnswerForm, event_bytes_max: int, *, created: int, legacy_functions: bool = False
@@ -99,6 +101,8 @@ class TranslatingDecoder:
         self._writer: ChunkWriter | None = None
         self._opaque = False
         """A whole answer came, with something in it that chunks have no place for."""
+        self.ran: str | None = None
+        """The service tier that ran, in its provider's word, where the head of the reply says it."""
         self.usage: Usage | None = None
 
     def feed(self, data: bytes) -> bytes:
@@ -117,9 +121,10 @@ class TranslatingDecoder:
         try:
             message = self._form.read(body)
         except events.ProviderSaid as error:
-            raise faults.ProviderSaid(error.payload, error.usage) from None
+            raise faults.ProviderSaid(error.payload, self._at_tier(error.usage)) from None
         except events.BadAnswer as error:
             raise faults.BadStream(f"it is no stream and no answer: {error}") from None
+        message = ran_at(message, self.ran)
         told = chat_answer.write(
             message, request_id=message.id, created=self._created, legacy_functions=self._legacy
         )
@@ -143,7 +148,15 @@ class TranslatingDecoder:
     def own_whole(self, events: bytes, cut: str | None) -> bytes | None:
         return None
 
+    def _at_tier(self, usage: Usage | None) -> Usage | None:
+        return usage if usage is None or self.ran is None else at_tier(usage, self.ran)
+
     def _tell(self, found: Iterable[Event]) -> bytes:
+        ran = self.ran
+        if ran is not None:
+            found = [
+                Counted(at_tier(event.usage, ran)) if isinstance(event, Counted) else event for event in found
+            ]
         writer = self._writer
         if writer is None:
             found = list(found)
@@ -154,15 +167,16 @@ class TranslatingDecoder:
                 request_id="" if first is None else first.id,
                 created=self._created,
                 legacy_functions=self._legacy,
+                service_tier=ran or "",
             )
-        self.usage = self._reader.usage
+        self.usage = self._at_tier(self._reader.usage)
         written = writer.write(found)
         return self._told.feed(written) if written else b""
 
     def _fault(self, error: events.BadAnswer) -> faults.BadStream:
         before = self._tell(error.before)
         fault = (
-            faults.ProviderSaid(error.payload, error.usage)
+            faults.ProviderSaid(error.payload, self._at_tier(error.usage))
             if isinstance(error, events.ProviderSaid)
             else faults.BadStream(str(error))
         )
@@ -214,6 +228,15 @@ class TranslatingDecoder:
     @property
     def cites(self) -> bool:
         return self._told.cites
+
+
+def ran_at(message: Message, ran: str | None) -> Message:
+    """`message` with the service tier that the head of its reply says ran; None: it says none."""
+    if ran is None:
+        return message
+    usage = None if message.usage is None else at_tier(message.usage, ran)
+    told: Message = replace(message, usage=usage, extras={**message.extras, TIER: ran})
+    return told
 
 
 EVENT_BYTES_FACTOR = 8

@@ -6,6 +6,7 @@ from farthing import __version__
 from farthing.config import ProviderConfig, Secret
 from farthing.errors import ProviderError, ProviderRejected
 from farthing.models.providers import failures
+from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import OF_MESSAGES, Passage
 from farthing.protocols import BearerToken, Credentials
@@ -13,6 +14,8 @@ from farthing.runtime.redact import Redactor
 from farthing.types import Prompt, Target
 
 JSON = "application/json"
+_KEYLESS = frozenset({"none", "entra", "google", "aws"})
+"""Ways of proving a call that send no key."""
 BEARER = len("authorization: Bearer ")
 
 
@@ -23,8 +26,9 @@ def without_of(prompt: Prompt) -> str | None:
 
 
 def key_lines(key: Secret | None, auth: str) -> list[str]:
-    """The header lines that carry a key in OpenAI's ways; none where it has none."""
-    if key is None or auth == "none":
+    """The header lines that carry a key, as `auth` says: in a header of that name, or as a bearer token; none
+    where there is none, or where calls are proved in another way."""
+    if key is None or auth in _KEYLESS:
         return []
     return [f"authorization: Bearer {key.value}" if auth == "bearer" else f"{auth}: {key.value}"]
 
@@ -33,6 +37,12 @@ def host_of(origin: HttpOrigin) -> str:
     """The value of the header `host`."""
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     return host if origin.port == (443 if origin.tls else 80) else f"{host}:{origin.port}"
+
+
+def word_in(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    """What a header of a reply says, in lower case; None: nothing."""
+    said = header(headers, name)
+    return (said.decode("latin-1").strip().lower() or None) if said else None
 
 
 class HttpProvider:

@@ -54,6 +54,7 @@ def make(
     Raises:
         ValueError: a header has characters that HTTP does not allow.
     """
+    account = "" if makers is None else makers.account
     match config:
         case OpenAIProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
@@ -100,7 +101,7 @@ def make(
             return AnthropicProvider(name, origin, config, path=path, passage=passage)
         case GeminiProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
-            return GeminiProvider(name, origin, config, path=path, passage=passage)
+            return GeminiProvider(name, origin, config, path=path, passage=passage, account=account)
         case VertexProviderConfig():
             passage = Passage(config.pass_headers, config.return_headers, config.headers)
             of_vertex = VertexGeminiProvider if config.publisher == "google" else VertexClaudeProvider

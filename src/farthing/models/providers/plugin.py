@@ -24,7 +24,7 @@ from farthing.dialects.events import BadStream as BadFrame
 from farthing.dialects.events import EventSplitter
 from farthing.dialects.faults import BadStream, ProviderSaid
 from farthing.errors import ProviderUnavailable
-from farthing.models.providers.http import JSON, HttpProvider, without_of
+from farthing.models.providers.http import JSON, HttpProvider, key_lines, without_of
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import (
@@ -69,12 +69,8 @@ class PluginProvider(HttpProvider):
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
-        key_lines = []
-        if config.api_key is not None and config.auth == "bearer":
-            key_lines.append(f"authorization: Bearer {config.api_key.value}")
-        elif config.api_key is not None and config.auth != "none":
-            key_lines.append(f"{config.auth}: {config.api_key.value}")
-        super().__init__(name, origin, config, path=path, key_lines=key_lines, passage=passage)
+        keys = key_lines(config.api_key, config.auth)
+        super().__init__(name, origin, config, path=path, key_lines=keys, passage=passage)
         self.capabilities = Capabilities(operations=frozenset({"chat"}))
         self._plugin = plugin
         self._named = config.plugin
@@ -119,7 +115,12 @@ class PluginProvider(HttpProvider):
         found = _completed(found, _lacking("chat.completion", prompt))
         return self._replies.read(self._asked("answer", lambda: write_json(found)))
 
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> "PluginDecoder":
+    def decoder(
+        self,
+        event_bytes_max: int,
+        prompt: Prompt | None = None,
+        headers: Mapping[bytes, bytes] | None = None,
+    ) -> "PluginDecoder":
         stream = self._asked("stream", self._plugin.stream)
         if not callable(getattr(stream, "event", None)):
             raise self._wrong("stream", stream, "an object with a method `event`")

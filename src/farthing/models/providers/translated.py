@@ -9,7 +9,7 @@ from farthing.dialects.messages.requests import request_reader as messages_reque
 from farthing.dialects.responses.requests import request_reader as responses_request
 from farthing.dialects.written import Written
 from farthing.protocols import ALL_SAID, Unsaid
-from farthing.types import Json, Prompt, Target
+from farthing.types import Json, Prompt, Target, replace
 
 NAMES: dict[str, Mapping[str, str]] = {
     "messages": messages_request.NAMES,
@@ -19,7 +19,7 @@ NAMES: dict[str, Mapping[str, str]] = {
 
 
 def conversation_of(prompt: Prompt) -> Conversation:
-    """The request by the names of its client, with our marks for a prompt cache.
+    """The request by the names of its client, with our limit of output and our marks for a prompt cache.
 
     Raises:
         InvalidRequest: a field has a shape that no client means.
@@ -27,7 +27,19 @@ def conversation_of(prompt: Prompt) -> Conversation:
     dialect = "chat" if prompt.sent is None else prompt.sent.dialect
     names = NAMES.get(dialect)
     said = chat_request.read(prompt.body) if names is None else chat_request.read(prompt.body, names, dialect)
+    if prompt.capped_by is not None:
+        said = replace(said, output_tokens_max=prompt.output_tokens_max)
     return said if prompt.marks is None else with_marks(said, prompt.marks)
+
+
+def within_limit(said: Conversation, target: Target) -> Conversation:
+    """`said` with no higher limit of output than the model has, where the client had to name one: Messages
+    demands it."""
+    limit, most = said.output_tokens_max, target.output_tokens_max
+    if limit is None or most is None or limit <= most or said.dialect != "messages":
+        return said
+    lowered: Conversation = replace(said, output_tokens_max=most)
+    return lowered
 
 
 class Translations:

@@ -9,14 +9,13 @@ from farthing.config import ProviderConfig
 from farthing.dialects import faults
 from farthing.dialects.chat.answers import answer_writer as chat_answer
 from farthing.dialects.chat.answers.reply import EVENTS, ReplyReader, WholeReply
-from farthing.dialects.chat.usage import UsageForm
-from farthing.dialects.conversation import Message
+from farthing.dialects.chat.usage import UsageForm, at_tier
 from farthing.dialects.events import BadAnswer, ProviderSaid
 from farthing.dialects.splice import REMOVED, Changes, spliced
 from farthing.dialects.told import Told
 from farthing.dialects.written import Written
 from farthing.errors import ProviderError, ProviderUnavailable
-from farthing.models.providers.decoder import AnswerForm, TranslatingDecoder
+from farthing.models.providers.decoder import AnswerForm, TranslatingDecoder, ran_at
 from farthing.models.providers.http import HttpProvider
 from farthing.models.providers.own import OwnDecoder
 from farthing.models.providers.translated import Translations
@@ -82,11 +81,11 @@ class TranslatingProvider(HttpProvider, ABC):
         """
         if body[:1] != b"{" and body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
             body = self._of_events(body)
-        form = self.form_of(prompt)
+        form, ran = self.form_of(prompt), self.ran(headers, prompt)
         try:
-            message = self._message(headers, body, prompt)
+            message = ran_at(form.read(body), ran)
         except ProviderSaid as error:
-            raise self._said(error) from None
+            raise self._said(error, ran) from None
         except BadAnswer as error:
             raise ProviderUnavailable(f"the reply is no answer: {error}") from None
         told = chat_answer.write(
@@ -100,13 +99,10 @@ class TranslatingProvider(HttpProvider, ABC):
             reply.own = body
         return reply
 
-    def _message(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None) -> Message:
-        """The answer in a complete reply.
-
-        Raises:
-            BadAnswer: there is none, or an error.
-        """
-        return self.form_of(prompt).read(body)
+    def ran(self, headers: Mapping[bytes, bytes], prompt: Prompt | None) -> str | None:
+        """The service tier that ran, in the provider's word, as the head of a reply says; None: it says none,
+        and what the answer says of it holds."""
+        return None
 
     def _of_events(self, body: bytes) -> bytes:
         """The whole answer that a stream comes to, which nobody asked for and somebody paid; the stream
@@ -129,12 +125,23 @@ class TranslatingProvider(HttpProvider, ABC):
             raise ProviderUnavailable("the reply is a stream that ended before its answer did")
         return told
 
-    def _said(self, error: ProviderSaid | faults.ProviderSaid) -> ProviderError:
+    def _said(self, error: ProviderSaid | faults.ProviderSaid, ran: str | None = None) -> ProviderError:
         said = self.in_answer(error.payload)
-        said.counted = error.usage
+        said.counted = error.usage if error.usage is None or ran is None else at_tier(error.usage, ran)
         return said
 
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> TranslatingDecoder:
+    def decoder(
+        self,
+        event_bytes_max: int,
+        prompt: Prompt | None = None,
+        headers: Mapping[bytes, bytes] | None = None,
+    ) -> TranslatingDecoder:
+        decoder = self._decoder(event_bytes_max, prompt)
+        if headers is not None:
+            decoder.ran = self.ran(headers, prompt)
+        return decoder
+
+    def _decoder(self, event_bytes_max: int, prompt: Prompt | None) -> TranslatingDecoder:
         own = self.own_decoder(event_bytes_max) if self.is_own(prompt) else None
         if own is not None:
             return own

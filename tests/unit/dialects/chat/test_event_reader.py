@@ -11,6 +11,7 @@ from tests.pace import turns
 
 from farthing.dialects.chat.streams.event_reader import EMPTY_EVENTS_MAX, EventReader
 from farthing.dialects.faults import BadStream, ProviderSaid
+from farthing.types import Usage
 
 LIMIT = 100_000
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -280,8 +281,20 @@ def test_what_is_good_before_a_bad_event_is_kept_with_it(bad: bytes) -> None:
 )
 def test_a_choice_that_failed_is_an_error_where_nothing_was_said(choice: dict[str, Any]) -> None:
     failed = events({"choices": [{"index": 0, **choice}]}, done=False)
+    counted = {"prompt_tokens": 7, "completion_tokens": 1}
+    for behind, usage in (
+        (b"data: [DONE]\n\n", None),
+        (events({"choices": [], "usage": counted}, done=False), Usage(input_tokens=7, output_tokens=1)),
+    ):
+        reader = EventReader(LIMIT)
+        assert reader.feed(failed) == b"" and not reader.begun and not reader.ended(1)
+        with pytest.raises(ProviderSaid) as caught:
+            reader.feed(behind)
+        assert caught.value.usage == usage, "counts come behind why it ended"
+    reader = EventReader(LIMIT)
+    reader.feed(failed)
     with pytest.raises(ProviderSaid):
-        EventReader(LIMIT).feed(failed)
+        reader.end()
     reader = EventReader(LIMIT)
     reader.feed(events(chunk({"content": "x"}), done=False))
     assert reader.feed(failed) == failed

@@ -10,6 +10,7 @@ import pytest
 from farthing.dialects.chat.requests.lowered_messages import ID_CHARS_MAX, short_id
 from farthing.dialects.chat.requests.lowering import USER_CHARS_MAX, lowered
 from farthing.dialects.chat.requests.request_writer import inner
+from farthing.dialects.gemini.signatures import ANY, told_at_call
 from farthing.dialects.messages.requests.request_reader import read
 from farthing.dialects.proofs import PREFIX
 from farthing.dialects.written import Written
@@ -376,8 +377,9 @@ def test_who_asks_has_a_name_that_is_short_enough_and_the_same_each_time() -> No
 PROVING = "gemini-3-pro"
 
 
-def proof(call_id: Any, said: str = "s") -> Json:
-    value = {"id": call_id, "extra_content": {"google": {"thought_signature": said}}}
+def proof(call_id: Any, said: Any = "s") -> Json:
+    extra = {"google": {"thought_signature": said}} if isinstance(said, str) else said
+    value = {"id": call_id, "extra_content": extra}
     signature = PREFIX + urlsafe_b64encode(json.dumps(value).encode()).decode()
     return {"type": "thinking", "thinking": "", "signature": signature}
 
@@ -393,6 +395,7 @@ def test_a_proof_goes_to_its_call_or_to_the_first_without_one() -> None:
     assert proven(proof("b", "2"), call("a"), call("b")) == [None, "2"]
     assert proven(proof("b", "2"), proof("lost", "1"), call("a"), call("b")) == ["1", "2"]
     assert proven(proof("a", "1"), proof("lost", "2"), call("a"), call("b")) == ["1", "2"]
+    assert proven(proof("a", told_at_call("1", "g")["extra_content"]), call("a")) == [ANY], "another's"
     for odd in (None, 7, ["a"], {"a": 1}):
         assert proven(proof(odd, "1"), call("a"), call("b")) == ["1", None]
 

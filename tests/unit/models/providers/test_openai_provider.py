@@ -10,13 +10,20 @@ from hypothesis import strategies as st
 
 from farthing.config import OpenAIProviderConfig, Secret
 from farthing.dialects.chat.requests.request_writer import inner
+from farthing.dialects.gemini.signatures import ANY, told_at_call
 from farthing.dialects.messages.requests.request_reader import read
-from farthing.errors import ProviderBusy, ProviderRejected, ProviderTimeout, ProviderUnavailable
+from farthing.errors import (
+    ProviderBusy,
+    ProviderError,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
 from farthing.models.providers.failures import wait_s
 from farthing.models.providers.openai.provider import OpenAIProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.protocols import Unsaid
-from farthing.types import Prompt, Sent, Target
+from farthing.types import Prompt, Sent, Target, Usage
 
 NAMES = ("max_tokens", "max_completion_tokens")
 
@@ -335,3 +342,33 @@ def test_what_chat_completions_cannot_say_is_named_and_left_out_where_it_may_be(
     assert provider().unsaid(prompt, target, "chat").names == ("tools.bash_20250124", "top_k")
     body = msgspec.json.decode(provider().encode(prompt, target, "chat", "req_1")[1])
     assert "tools" not in body and "top_k" not in body
+
+
+def test_a_choice_that_failed_costs_what_its_answer_counts() -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "error"}
+    usage = {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
+    body = json.dumps({"choices": [choice], "usage": usage}).encode()
+    with pytest.raises(ProviderError) as caught:
+        provider().whole({}, body)
+    assert caught.value.counted == Usage(input_tokens=7, output_tokens=1)
+
+
+def test_googles_endpoint_for_chat_gets_no_signature_that_another_provider_gave_out() -> None:
+    def messages(extra: dict[str, Any]) -> list[dict[str, Any]]:
+        call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        turn = {"role": "assistant", "content": None, "tool_calls": [{**call, "extra_content": extra}, call]}
+        return [{"role": "user", "content": "x"}, turn, {"role": "tool", "tool_call_id": "a", "content": "r"}]
+
+    origin = HttpOrigin("openai", "generativelanguage.googleapis.com", 443, True)
+    config = OpenAIProviderConfig(base_url="https://g.example/v1beta/openai")
+    google = OpenAIProvider("g", origin, config, path="/v1beta/openai")
+    target = Target(name="g/gemini-3-pro", provider="g", model="gemini-3-pro")
+    own = {"google": {"thought_signature": "c2ln"}}
+    foreign = told_at_call("c2ln", "vertex")["extra_content"]
+    dummy = {"google": {"thought_signature": ANY}}
+    for extra, goes_up in ((own, own), (foreign, dummy)):
+        body = {"model": "auto", "messages": messages(extra)}
+        asked = Prompt(body=body, input_tokens=1, input_tokens_bound=9, output_tokens_max=None, stream=False)
+        sent_up = json.loads(google.encode(asked, target, "chat", "r")[1])
+        assert sent_up["messages"] == messages(goes_up)
+        assert body["messages"] == messages(extra), "what was read is not changed"

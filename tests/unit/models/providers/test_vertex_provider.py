@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.contract.test_provider import origin, prompt
-from tests.unit.models.providers.test_bedrock_provider import RAW, bedrock, messages, path_of
+from tests.contract.test_provider import bedrock, origin, prompt
+from tests.unit.models.providers.test_bedrock_provider import RAW, messages, path_of
 from tests.unit.models.providers.test_bedrock_provider import target as of_bedrock
 
 from farthing.config import Secret, VertexProviderConfig

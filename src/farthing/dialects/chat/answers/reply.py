@@ -218,7 +218,7 @@ class ReplyReader:
             usage = of_ordinary(told, self._usage_form, None if tier is NULL else tier, operation)
             if usage is None:
                 return self._oddly(body)
-        self._refuse_empty(body, quick)
+        self._refuse_empty(body, quick, usage)
         return WholeReply(body, usage, quick)
 
     def _oddly(self, body: bytes) -> WholeReply:
@@ -233,16 +233,16 @@ class ReplyReader:
                 _loosely(body, str(error)),
                 False,
             )  # what was left out is not known to be nothing
-        self._refuse_empty(body, whole)
         usage = read_usage(
             whole.usage,
             self._usage_form,
             service_tier=None if whole.service_tier is NULL else whole.service_tier,
             operation="chat" if whole.choices else "embeddings",
         )
+        self._refuse_empty(body, whole, usage)
         return WholeReply(body, usage, whole, is_plain)
 
-    def _refuse_empty(self, body: bytes, whole: Fields) -> None:
+    def _refuse_empty(self, body: bytes, whole: Fields, usage: Usage | None) -> None:
         """Raises:
         ProviderError: there is no answer in it, or one that failed.
         """
@@ -254,16 +254,22 @@ class ReplyReader:
                 raise self._in_answer(body)
             raise ProviderUnavailable("the reply has neither choices nor data")
         if choices and (choices[0].error is not NULL or choices[0].finish_reason in FAILED_FINISHES):
-            self._refuse_failed(body)
+            self._refuse_failed(body, usage)
 
-    def _refuse_failed(self, body: bytes) -> None:
+    def _refuse_failed(self, body: bytes, usage: Usage | None) -> None:
         """Raises:
         ProviderError: the first choice ended by a failure, with nothing said.
         """
         choice = next(one for one in read_json(body)["choices"] if isinstance(one, dict))
         error = failed_choice(choice)
         if error is not None and not said_chars(choice["message"]) and not choice["message"].get("audio"):
-            raise self._in_answer(error)
+            raise self._failed(error, usage)
+
+    def _failed(self, payload: bytes, usage: Usage | None) -> ProviderError:
+        """The error `payload` in an answer that cost `usage`; None: that is not said."""
+        error = self._in_answer(payload)
+        error.counted = usage
+        return error
 
     def _of_events(self, body: bytes) -> bytes:
         """The whole answer that a stream comes to, which nobody asked for and somebody paid.
@@ -277,7 +283,7 @@ class ReplyReader:
             if reader.ended(1):
                 return write_json(assemble([events], reader.usage_event))
         except ProviderSaid as error:
-            raise self._in_answer(error.payload) from None
+            raise self._failed(error.payload, error.usage) from None
         except (BadStream, NotChunks) as error:
             raise ProviderUnavailable(f"the reply is a stream, and broken: {error}") from None
         raise ProviderUnavailable("the reply is a stream that ended without a finish")

@@ -13,7 +13,8 @@ from typing import Any
 from farthing.dialects.chat.models import Abilities
 from farthing.dialects.chat.reasoning import BY_NAME
 from farthing.dialects.chat.requests.lowering_notes import LoweringNotes
-from farthing.dialects.chat.requests.parts import DOCUMENT, HELD, TEXT
+from farthing.dialects.chat.requests.parts import AUDIO, DOCUMENT, HELD, TEXT
+from farthing.dialects.gemini.signatures import unnamed
 from farthing.dialects.proofs import is_proof, opened
 from farthing.dialects.tool_names import CHARS_MAX as NAME_CHARS_MAX
 from farthing.dialects.tool_names import short_name
@@ -34,7 +35,7 @@ _PARTS = {
     "image_url": HELD,
     "file": HELD | {"citations", "context"},
     "document": DOCUMENT | {"citations", "context"},
-    "input_audio": frozenset({"type", "input_audio", "cache_control"}),
+    "input_audio": AUDIO,
     "refusal": frozenset({"type", "refusal"}),
     "search_result": frozenset({"type", "title", "source", "content", "cache_control"}),
     "tool_reference": frozenset({"type", "tool_name", "cache_control"}),
@@ -399,7 +400,7 @@ def _prove(thoughts: list[Json], calls: Iterable[Json], into: Json) -> None:
             called = told.get("id")
             place = places.get(called) if isinstance(called, str) else None
             at = next(bare, 0) if place is None else place
-            written[at] = {**written[at], "extra_content": extra}
+            written[at] = {**written[at], "extra_content": unnamed(extra)}
 
 
 def _called(call: Json) -> Json:

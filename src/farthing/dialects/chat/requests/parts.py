@@ -23,11 +23,12 @@ from farthing.dialects.conversation import (
     Text,
     ToolResult,
 )
-from farthing.types import Json
+from farthing.types import Json, replace
 
 TEXT = frozenset({"type", "text", "cache_control", "citations"})
 HELD = frozenset({"type", "image_url", "file", "cache_control"})
 DOCUMENT = frozenset({"type", "text", "content", "title", "cache_control"})
+AUDIO = frozenset({"type", "input_audio", "cache_control"})
 """Fields of a part that have a name in the model."""
 
 
@@ -88,8 +89,11 @@ def _own_part(part: Json, where: str, own: str) -> Block:
             text, name = part.get("text"), part.get("title")
             source: Source = Plain(text) if isinstance(text, str) else _composed(part, where, own)
             return Document(source, name if isinstance(name, str) else "", mark, extras_of(part, DOCUMENT))
-        case "refusal" | "input_audio" if own == "responses":
+        case "refusal" if own == "responses":
             return _part(part, where)
+        case "input_audio" if own == "responses":
+            sound: Audio = replace(_audio(part, where, mark), extras=extras_of(part, AUDIO))
+            return sound
         case str() as kind:
             return Opaque(own, kind, part)
         case _:

@@ -58,6 +58,7 @@ class EventReader:
         "_chunks",
         "_empty_events",
         "_event_bytes_max",
+        "_failed",
         "_held_cr",
         "_nought",
         "_seen",
@@ -92,6 +93,8 @@ class EventReader:
         """`[DONE]` has come; whatever follows is ignored."""
         self._chunks = 0
         self._empty_events = 0
+        self._failed: bytes | None = None
+        """The error of a choice that failed with nothing said: what it cost is still to come."""
         self._nought = False
         """The last usage says in so many words that nothing was written."""
         self._shows = False
@@ -269,7 +272,9 @@ class EventReader:
             BadStream, ProviderSaid: as `feed`.
         """
         passed = self.feed(b"\n") if self._held_cr else b""
-        return passed + self.feed(b"\n\n") if b"".join(self._buffer).strip() else passed
+        passed += self.feed(b"\n\n") if b"".join(self._buffer).strip() else b""
+        self._done_if_failed()
+        return passed
 
     def whole(self, body: bytes) -> bytes:
         """The events, up to the closing ones, that say what a whole answer says which came in place of a
@@ -286,7 +291,7 @@ class EventReader:
 
     def ended(self, choices: int) -> bool:
         """Whether the answer is complete: `[DONE]`, or a finish of so many choices and of all that began."""
-        if self.done or len(self.finished) < choices:
+        if self.done or len(self.finished) < choices or self._failed is not None:
             return self.done
         self._count()
         return self._seen <= self.finished.keys()
@@ -320,6 +325,7 @@ class EventReader:
         if event.startswith(b"data: {") and b"\n" not in event:
             return self._chunk(event[6:], event)
         if event == _DONE:
+            self._done_if_failed()
             self.done = True
             return b""
         if BOM in event:
@@ -333,6 +339,7 @@ class EventReader:
                 raise BadStream(f"more than {EMPTY_EVENTS_MAX} events say nothing")
             return ALIVE if self.begun and not self.done and event.strip() else b""
         if payload.startswith((b"[DONE]", b'"[DONE]"')):
+            self._done_if_failed()
             self.done = True
             return b""
         return self._chunk(payload, event)
@@ -353,26 +360,41 @@ class EventReader:
                 return self._loose(payload, event)
             self._choice(choice)
             if choice.error is not NULL or choice.finish_reason in FAILED_FINISHES:
-                self._refuse_failed(read_json(payload)["choices"])
+                self._note_failed(read_json(payload)["choices"])
             if choice.usage is not NULL:
                 self._used(choice.usage, chunk.service_tier)
         if chunk.x_groq is not NULL:
             self._groq(any_json(chunk.x_groq), chunk.service_tier)
+        if self._failed is not None:
+            return self._cost_of_failed(chunk.usage, chunk.service_tier)
         held = self._note(payload, bool(choices), chunk.usage, chunk.service_tier)
         return b"" if held else event + b"\n\n"
 
-    def _refuse_failed(self, choices: list[Any]) -> None:
-        """Where nothing was said, a choice that ended by a failure is an error, not an answer.
-
-        Raises:
-            ProviderSaid: it is.
-        """
+    def _note_failed(self, choices: list[Any]) -> None:
+        """Note that where nothing was said, a choice that ended by a failure is an error, not an answer."""
         if self.begun or self._chunks:
             return
-        for choice in choices:
-            error = failed_choice(choice) if isinstance(choice, dict) else None
-            if error is not None:
-                raise ProviderSaid(error)
+        errors = (failed_choice(choice) for choice in choices if isinstance(choice, dict))
+        self._failed = self._failed or next((error for error in errors if error is not None), None)
+
+    def _cost_of_failed(self, usage: Raw, service_tier: Raw) -> bytes:
+        """Take in the usage of an answer that failed, which may come with its end or behind it.
+
+        Raises:
+            ProviderSaid: it has come.
+        """
+        if usage is not NULL and bytes(usage) != b"null":
+            self._used(usage, service_tier)
+        if self.usage is not None:
+            self._done_if_failed()
+        return b""
+
+    def _done_if_failed(self) -> None:
+        """Raises:
+        ProviderSaid: a choice failed with nothing said.
+        """
+        if self._failed is not None:
+            raise ProviderSaid(self._failed, self.usage)
 
     def _used(self, usage: Raw, service_tier: Raw) -> None:
         """Take in a usage object; the last that counts anything holds."""
@@ -451,9 +473,11 @@ class EventReader:
             event = b"data: " + payload
         has_choices = self._loose_choices(value)
         if has_choices:
-            self._refuse_failed(value["choices"])
+            self._note_failed(value["choices"])
         tier = _raw(value.get("service_tier"))
         self._groq(value.get("x_groq"), tier)
+        if self._failed is not None:
+            return self._cost_of_failed(_raw(value.get("usage")), tier)
         held = self._note(payload, has_choices, _raw(value.get("usage")), tier)
         return b"" if held else event + b"\n\n"
 

@@ -59,6 +59,7 @@ class ChunkWriter:
         "_model",
         "_open",
         "_request",
+        "_service_tier",
         "_starts",
         "_tail",
         "_texts",
@@ -67,9 +68,16 @@ class ChunkWriter:
     )
 
     def __init__(
-        self, *, request_id: str, created: int, model: str = "", legacy_functions: bool = False
+        self,
+        *,
+        request_id: str,
+        created: int,
+        model: str = "",
+        legacy_functions: bool = False,
+        service_tier: str = "",
     ) -> None:
-        """As `answer.write`."""
+        """As `answer.write`. `service_tier`: the one that ran; empty: that is not said."""
+        self._service_tier: Json = {"service_tier": service_tier} if service_tier else {}
         self._request = (request_id, created)
         self._model = model
         self._legacy = legacy_functions
@@ -106,20 +114,19 @@ class ChunkWriter:
         return b"".join(pieces)
 
     def _begin(self, model: str) -> None:
-        request_id, created = self._request
-        shared = {
-            "id": request_id,
-            "object": "chat.completion.chunk",
-            "created": created,
-            "model": self._model or model,
-        }
         self._model = self._model or model
-        self._head = b'data: %b,"choices":[{"index":0,"delta":{"content":' % write_json(shared)[:-1]
+        self._head = b'data: %b,"choices":[{"index":0,"delta":{"content":' % write_json(self._shared())[:-1]
         self._tail = b'},"finish_reason":null}]}\n\n'
 
     def _shared(self) -> Json:
         request_id, created = self._request
-        return {"id": request_id, "object": "chat.completion.chunk", "created": created, "model": self._model}
+        return {
+            "id": request_id,
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": self._model,
+            **self._service_tier,
+        }
 
     def _chunk(self, delta: Json) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": None}

@@ -24,7 +24,7 @@ from farthing.dialects.converse import errors
 from farthing.dialects.converse.usage import read_usage
 from farthing.dialects.events import BadAnswer, ProviderSaid, read_body
 from farthing.text.lenient_json import write_json
-from farthing.types import Json
+from farthing.types import Json, Usage, replace
 
 STOPS: dict[str, Stop] = {
     "end_turn": "end",
@@ -53,9 +53,20 @@ class Asked(Struct, frozen=True):
     model: str = ""
     name_of: Callable[[str], str] = _same
     """What the client calls a tool."""
+    tier: str = ""
+    """The service tier that was asked for, which an answer in Messages does not name; empty: the standard
+    one."""
 
 
 NOBODY = Asked()
+
+
+def as_asked(usage: Usage, asked: Asked) -> Usage:
+    """`usage` of an answer in Messages, at the tier that was asked for where it names none."""
+    if usage.tier or not asked.tier:
+        return usage
+    found: Usage = replace(usage, tier=asked.tier)
+    return found
 
 
 def read(body: bytes, asked: Asked = NOBODY) -> Message:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from farthing.dialects import written
 from farthing.dialects.conversation import Conversation
 from farthing.dialects.converse.models import abilities
 from farthing.types import Json
@@ -10,29 +11,21 @@ GIVES_WAY = frozenset({"caller", "toolset_name", "transformations"})
 """Fields of messages that say who made a call, by what, and how an image was scaled."""
 
 
-class Notes:
+class Notes(written.Notes):
     """Of one request to one model."""
 
-    __slots__ = ("abilities", "files", "model", "reasons", "said", "unsaid", "yielded")
+    __slots__ = ("abilities", "files", "model")
 
     def __init__(self, said: Conversation, model: str, files: tuple[str, ...] = ()) -> None:
         """`files`: how addresses begin that may be read with the gateway's own rights."""
+        super().__init__(said)
         self.files = files
-        self.said = said
         self.model = model
         self.abilities = abilities(model)
-        self.unsaid: list[str] = []
-        """Names of the client's fields that the model cannot be told."""
-        self.yielded: list[str] = []
-        """Names of those that gave way to others."""
-        self.reasons: dict[str, str] = {}
-        """Why a name of `unsaid` is there, and what helps."""
 
-    def lacks(self, field: str, reason: str) -> None:
-        """The model cannot be told `field` of the conversation."""
-        name = self.said.name_of(field)
-        self.unsaid.append(name)
-        self.reasons.setdefault(name, reason)
+    def lacks(self, name: str, reason: str) -> None:
+        """As `written.Notes`, by what the conversation calls it."""
+        super().lacks(self.said.name_of(name), reason)
 
     def unknown(self, extras: Json) -> None:
         """Fields of a message, a part or a call that have no name here. Clients of chat send back what they

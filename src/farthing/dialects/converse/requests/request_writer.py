@@ -101,9 +101,7 @@ class _Writer:
         for field, why in _UNSAID.items():
             if getattr(said, field) is not None:
                 notes.lacks(field, why)
-        return Written(
-            body, tuple(dict.fromkeys(notes.unsaid)), tuple(dict.fromkeys(notes.yielded)), notes.reasons
-        )
+        return notes.written(body)
 
     # -- tools -----------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ first, in the order of the calls.
 from typing import Any
 
 from farthing.dialects import proofs
-from farthing.dialects.call_ids import valid_id
 from farthing.dialects.call_inputs import InputReader
 from farthing.dialects.chat.fields import is_billing
 from farthing.dialects.conversation import (
@@ -24,6 +23,7 @@ from farthing.dialects.converse.answers.answer_reader import REDACTED, SIGNATURE
 from farthing.dialects.converse.names import tool_name
 from farthing.dialects.converse.requests.notes import Notes
 from farthing.dialects.converse.requests.sources import SourceWriter
+from farthing.dialects.turns import TurnsByCallId
 from farthing.types import Json
 
 PLACEHOLDER = "."
@@ -33,44 +33,20 @@ EMPTY = "(empty)"
 """What stands for the result of a tool that gave nothing."""
 
 
-class TurnWriter:
+class TurnWriter(TurnsByCallId):
     """Writes the turns of one conversation."""
 
-    __slots__ = (
-        "_again",
-        "_held",
-        "_ids",
-        "_inputs",
-        "_messages",
-        "_mixed",
-        "_notes",
-        "_open",
-        "_provider",
-        "_sources",
-        "_told",
-        "_used",
-    )
+    __slots__ = ("_inputs", "_notes", "_provider", "_sources", "_told")
 
     def __init__(self, notes: Notes, provider: str, *, told: bool) -> None:
         """`provider` is who gets back what it thought. `told`: calls and results are told as texts, since no
         tool is to be called."""
+        super().__init__()
         self._notes = notes
         self._provider = provider
         self._told = told
         self._sources = SourceWriter(notes)
         self._inputs = InputReader()
-        self._messages: list[Json] = []
-        self._ids: dict[str, str] = {}
-        """What the client's id of a call is written as; of an id that comes again, the latest."""
-        self._used: dict[str, int] = {}
-        """The place of each call among all, by the id that it is written with."""
-        self._again: dict[str, int] = {}
-        """How often the start of an id was given anew."""
-        self._mixed: list[list[Json]] = []
-        """Contents whose results are still to be put in order."""
-        self._open: set[str] = set()
-        """Calls of the last answer that have no result yet: nothing may come between."""
-        self._held: list[Turn] = []
 
     def system(self, turns: tuple[Turn, ...]) -> list[Json]:
         """The instructions that stand before all else."""
@@ -81,21 +57,8 @@ class TurnWriter:
 
     def messages(self, turns: tuple[Turn, ...]) -> list[Json]:
         """All turns, in order."""
-        for turn in turns:
-            if turn.role == "user":
-                self._user(turn)
-                if self._held and not self._open:
-                    self._release()
-            elif turn.role == "assistant":
-                self._release()
-                self._assistant(turn)
-            elif self._open:
-                self._held.append(turn)
-            else:
-                self._instruct(turn)
-        self._release()
+        self._write(turns)
         for content in self._mixed:
-            content.sort(key=self._order)
             content[:] = [
                 one for at, one in enumerate(content) if not at or not _both_points(one, content[at - 1])
             ]
@@ -110,13 +73,6 @@ class TurnWriter:
         for message in messages:
             _accompany(message["content"])
         return messages
-
-    def _release(self) -> None:
-        """Write the instructions that stood between a call and its result."""
-        self._open.clear()
-        for turn in self._held:
-            self._instruct(turn)
-        self._held.clear()
 
     def _instruct(self, turn: Turn) -> None:
         written: list[Json] = []
@@ -145,15 +101,6 @@ class TurnWriter:
             self._notes.unsaid.append("messages.name")
         self._notes.unknown(turn.extras)
 
-    def _into(self, role: str) -> list[Json]:
-        """The blocks of the last message, if that is of this role, else of a new one."""
-        messages = self._messages
-        if messages and messages[-1]["role"] == role:
-            content: list[Json] = messages[-1]["content"]
-            return content
-        messages.append({"role": role, "content": (content := [])})
-        return content
-
     def _user(self, turn: Turn) -> None:
         self._named(turn)
         results: list[Json] = []
@@ -165,13 +112,8 @@ class TurnWriter:
                 self._tell_result(others, block)
             else:
                 self._result(results, block)
-        if not results and not others:
-            return
-        content = self._into("user")
-        if results and (content or len(results) > 1) and not (self._mixed and self._mixed[-1] is content):
-            self._mixed.append(content)
-        content += results
-        content += others
+        if results or others:
+            self._put(results, others)
 
     def _assistant(self, turn: Turn) -> None:
         self._named(turn)
@@ -224,11 +166,11 @@ class TurnWriter:
         self._open.add(call.id)
         given: Any = {"input": call.arguments} if call.custom else self._inputs.read(call.arguments)
         self._notes.unknown(call.extras)
-        return {"toolUse": {"toolUseId": self._new_id(call.id), "name": tool_name(call.name), "input": given}}
+        call_id = self._ids.new(call.id)
+        return {"toolUse": {"toolUseId": call_id, "name": tool_name(call.name), "input": given}}
 
     def _result(self, into: list[Json], result: ToolResult) -> None:
         self._open.discard(result.call_id)
-        call_id = self._ids.get(result.call_id) or valid_id(result.call_id)
         content: list[Json] = []
         for block in result.blocks:
             if isinstance(block, Audio):
@@ -239,7 +181,7 @@ class TurnWriter:
         if any("cachePoint" in block for block in content):  # it stands behind the result
             mark = {"ttl": next(one["cachePoint"].get("ttl") for one in content if "cachePoint" in one)}
             content = [block for block in content if "cachePoint" not in block]
-        told: Json = {"toolUseId": call_id, "content": content or [{"text": EMPTY}]}
+        told: Json = {"toolUseId": self._ids.of(result.call_id), "content": content or [{"text": EMPTY}]}
         if result.is_error and self._notes.abilities.failed_results:
             told["status"] = "error"
         elif result.is_error:
@@ -255,24 +197,9 @@ class TurnWriter:
             if not isinstance(block, Text):
                 self._add(into, block)
 
-    def _new_id(self, call_id: str) -> str:
-        """What a call is to be known by: its own id, if Converse takes it and no call before had it."""
-        written = valid_id(call_id)
-        if written in self._used:
-            start = written[:56]
-            times = self._again.get(start, 2)
-            while f"{start}_{times}" in self._used:
-                times += 1
-            self._again[start] = times + 1
-            written = f"{start}_{times}"
-        self._used[written] = len(self._used)
-        self._ids[call_id] = written
-        return written
-
-    def _order(self, block: Json) -> int:
-        """Results stand first, and as their calls do."""
+    def _answered(self, block: Json) -> str | None:
         result = block.get("toolResult")
-        return len(self._used) + 1 if result is None else self._used.get(result["toolUseId"], len(self._used))
+        return None if result is None else str(result["toolUseId"])
 
 
 def _both_points(one: Json, before: Json) -> bool:

@@ -7,6 +7,7 @@ Sans-I/O and bounded: no frame is longer than `event_bytes_max`, and there are n
 `BLOCKS_MAX`.
 """
 
+from base64 import b64decode, b64encode
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ from farthing.dialects.converse.answers.answer_reader import (
     SIGNATURE,
     STOPS,
     Asked,
+    as_asked,
     carried,
     citation_of,
     text_of,
@@ -111,7 +113,8 @@ class Reader:
 
     @property
     def usage(self) -> Usage | None:
-        return self._of.usage
+        usage = self._of.usage
+        return usage if usage is None or self._chunks is None else as_asked(usage, self._asked)
 
     @property
     def _of(self) -> "messages.Reader | _Converse":
@@ -144,7 +147,7 @@ class Reader:
             BadStream, ProviderSaid: as `feed`, but for `before`.
         """
         if frame.kind != "event":
-            raise ProviderSaid(errors.of_frame(frame), None)
+            raise ProviderSaid(errors.of_frame(frame), self._converse.usage)
         if frame.name == CHUNK:
             self.take((b"", event_in(frame)), found)
         elif self._chunks is None:
@@ -154,7 +157,13 @@ class Reader:
         """Add to `found` what one event of Messages says."""
         if self._chunks is None:
             self._chunks = messages.Reader(0)
+        before = len(found)
         self._chunks.take(framed, found)
+        if self._asked.tier:
+            found[before:] = [
+                Counted(as_asked(event.usage, self._asked)) if isinstance(event, Counted) else event
+                for event in found[before:]
+            ]
 
 
 class _Converse:
@@ -165,6 +174,7 @@ class _Converse:
         "_blocks",
         "_closed",
         "_signed",
+        "_spoilt",
         "begun",
         "done",
         "opaque",
@@ -175,8 +185,10 @@ class _Converse:
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
-        self._signed: dict[int, str] = {}
-        """What has come of the opaque part of each thought."""
+        self._signed: dict[int, tuple[str, list[str]]] = {}
+        """The opaque part of each open thought: which it is, and the pieces that have come."""
+        self._spoilt = ""
+        """Why it ended that says that there is no answer: what it cost is still to come."""
         self._blocks: set[int] = set()
         self._closed: set[int] = set()
         self.started = self.stopped = self.done = self.begun = self.opaque = False
@@ -187,6 +199,8 @@ class _Converse:
         return sorted(self._blocks - self._closed)
 
     def end(self) -> list[Event]:
+        if self._spoilt:
+            raise ProviderSaid(errors.of_stop(self._spoilt), self.usage)
         if not self.stopped:
             raise BadStream("the stream ended before its answer did")
         self.done = True  # it told why it ended: only the counts are missing
@@ -199,6 +213,8 @@ class _Converse:
             raise BadStream(f"an event is not JSON: {error}") from None
         if event.__class__ is not dict:
             raise BadStream("an event is not an object")
+        if self._spoilt and frame.name != "metadata":
+            return
         match frame.name:
             case "contentBlockDelta":
                 self._delta(event, found)
@@ -207,6 +223,7 @@ class _Converse:
             case "contentBlockStop":
                 index = _index(event)
                 if index in self._blocks and index not in self._closed:
+                    self._sign(index, found)
                     self._closed.add(index)
                     found.append(BlockStopped(index))
             case "messageStart":
@@ -225,13 +242,16 @@ class _Converse:
 
     def _stop(self, event: Json, found: list[Event]) -> None:
         said = text_of(event, "stopReason")
-        if said in errors.MALFORMED:
-            raise ProviderSaid(errors.of_stop(said), self.usage)
         if self.stopped:
+            return
+        if said in errors.MALFORMED:
+            self._spoilt = said
             return
         if not said:
             raise BadStream("the answer ended without a reason")
         self._begin_message(found)
+        for index in sorted(self._signed):
+            self._sign(index, found)
         self.stopped = self.begun = True
         found.append(Stopped(STOPS.get(said, "unknown"), said))
 
@@ -240,6 +260,8 @@ class _Converse:
         if usage is not None:
             self.usage = usage
             found.append(Counted(usage))
+        if self._spoilt:
+            raise ProviderSaid(errors.of_stop(self._spoilt), self.usage)
         if self.stopped:
             self.done = True
             found.append(ENDED)
@@ -312,9 +334,14 @@ class _Converse:
             found.append(ReasoningDelta(index, text))
         for kind in (SIGNATURE, REDACTED):
             piece = text_of(delta, kind)
-            if not piece or not self._asked.provider:
-                continue
-            opaque = self._signed[index] = self._signed.get(index, "") + piece
+            if piece and self._asked.provider:
+                self._signed.setdefault(index, (kind, []))[1].append(piece)
+
+    def _sign(self, index: int, found: list[Event]) -> None:
+        """Tell the opaque part of a thought, which is whole."""
+        kind, pieces = self._signed.pop(index, ("", []))
+        if pieces:
+            opaque = _joined(pieces) if kind == REDACTED else "".join(pieces)
             found.append(SignatureDelta(index, carried(kind, opaque, self._asked)))
 
     def _cite(self, index: int, citation: Json, begun: bool, found: list[Event]) -> None:
@@ -323,6 +350,20 @@ class _Converse:
         if not text_of(citation, "url"):
             self.opaque = True
         found.append(CitationDelta(index, citation))
+
+
+def _joined(pieces: list[str]) -> str:
+    """Bytes that came in pieces, each of which is base64 of its own.
+
+    Raises:
+        BadStream: one is none.
+    """
+    if len(pieces) == 1:
+        return pieces[0]
+    try:
+        return b64encode(b"".join([b64decode(piece, validate=True) for piece in pieces])).decode()
+    except ValueError:
+        raise BadStream("a piece of a thought is not base64") from None
 
 
 def _index(event: Json) -> int:

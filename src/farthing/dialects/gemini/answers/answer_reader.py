@@ -11,22 +11,23 @@ from farthing.dialects.gemini.streams.stream_reader import Reader
 from farthing.text.lenient_json import BOM, NotJson, read_json
 
 
-def read(body: bytes, note: Note = forget) -> Message:
-    """The answer in the body of a reply with status 200. `note`: as of `PartsReader`.
+def read(body: bytes, note: Note = forget, provider: str = "") -> Message:
+    """The answer in the body of a reply with status 200. `note`, `provider`: as of `PartsReader`.
 
     Raises:
         BadAnswer: there is none. ProviderSaid: it is an error.
     """
     if body[:1] != b"{" and body[:99].removeprefix(BOM).lstrip().startswith(EVENTS):
-        reader = Reader(len(body) + 2, note)
+        reader = Reader(len(body) + 2, note, provider)
         return _message([*reader.feed(body), *reader.end()])
     try:
         value = read_json(body)
     except NotJson as error:
         raise BadAnswer(f"not JSON: {error}") from None
-    parts = PartsReader(note)
+    parts = PartsReader(note, provider)
     found: list[Event] = []
     parts.take(value, body, found)
+    parts.end()
     if not parts.begun:
         raise BadAnswer("there is no candidate")
     return _message(found)

@@ -81,8 +81,10 @@ class PartsReader:
         "_model",
         "_next",
         "_note",
+        "_provider",
         "_said",
         "_said_chars",
+        "_spoilt",
         "_started",
         "_text",
         "begun",
@@ -91,9 +93,11 @@ class PartsReader:
         "usage",
     )
 
-    def __init__(self, note: signatures.Note = signatures.forget) -> None:
-        """`note` is told of each signature of a call."""
+    def __init__(self, note: signatures.Note = signatures.forget, provider: str = "") -> None:
+        """`note` is told of each signature of a call. `provider` is whose signatures they are; empty: they
+        are carried without a name."""
         self._note = note
+        self._provider = provider
         self._id = self._model = ""
         self._started = False
         self._next = 0
@@ -107,6 +111,9 @@ class PartsReader:
         """The pieces of the last text, for the places of sources in it."""
         self._said_chars = 0
         self._grounding: Json = {}
+        self._spoilt: tuple[str, str] | None = None
+        """Why it ended that says that there is no answer, and what was said of it: what it cost is still to
+        come."""
         self.begun = False
         """Something of the answer has come, or why it ended."""
         self.stopped = False
@@ -136,7 +143,23 @@ class PartsReader:
         if response.__class__ is dict and "candidates" not in value:  # as Google's own agents are answered
             value = response
         self._start(value, found)
-        self._count(value.get("usageMetadata"), found)
+        counts = value.get("usageMetadata")
+        self._count(counts, found)
+        if self._spoilt is None:
+            self._read(value, found)
+        if counts is not None:
+            self.end()
+
+    def end(self) -> None:
+        """No more comes that counts.
+
+        Raises:
+            ProviderSaid: the model has spoilt its answer.
+        """
+        if self._spoilt is not None:
+            raise self._failed(*self._spoilt)
+
+    def _read(self, value: Json, found: list[Event]) -> None:
         candidates = value.get("candidates")
         candidate = next(
             (
@@ -209,7 +232,7 @@ class PartsReader:
             self._open(Reasoning, found)
             found.append(ReasoningDelta(self._next - 1, text))
             if signature:
-                found.append(SignatureDelta(self._next - 1, signatures.carried(signature)))
+                found.append(SignatureDelta(self._next - 1, signatures.carried(signature, self._provider)))
             return ""
         self._open(Text, found)
         found.append(TextDelta(self._next - 1, text))
@@ -226,7 +249,7 @@ class PartsReader:
         self._calls += 1
         if signature:
             self._note(call_id, name, signature)
-        extras = signatures.told_at_call(signature) if signature else {}
+        extras = signatures.told_at_call(signature, self._provider) if signature else {}
         index = self._add(ToolCall(call_id, name, "", extras=extras), found)
         if arguments:
             found.append(ArgumentsDelta(index, write_json(arguments).decode()))
@@ -281,13 +304,14 @@ class PartsReader:
         """Tell the signature of the text before it, and have it remembered: not all clients hear of it."""
         if self._kind is Text and self._said_chars < GROUNDING_CHARS_MAX:
             self._note(signatures.key_of_text("".join(self._said)), "", signature)
-        found.append(BlockStopped(self._add(signatures.of_text(signature), found)))
+        found.append(BlockStopped(self._add(signatures.of_text(signature, self._provider), found)))
 
     # -- how it ended --------------------------------------------------------------------------------------
 
     def _finish(self, said: str, signature: str, message: str, found: list[Event]) -> None:
         if said in FAILURES:
-            raise self._failed(said, message)
+            self._spoilt = (said, message)
+            return
         grounding = self._grounding
         if grounding:
             if self._text is not None:

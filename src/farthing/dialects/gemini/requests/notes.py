@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from farthing.dialects import written
 from farthing.dialects.conversation import Conversation
 from farthing.dialects.gemini.models import abilities
 from farthing.dialects.responses.fields import NAMES
@@ -9,27 +10,21 @@ from farthing.dialects.responses.fields import NAMES
 _MARK = "cache_control"
 
 
-class Notes:
+class Notes(written.Notes):
     """Of one request to one model."""
 
-    __slots__ = ("abilities", "files", "model", "reasons", "said", "unsaid", "yielded")
+    __slots__ = ("abilities", "files", "model", "provider")
 
-    def __init__(self, conversation: Conversation, model: str, files: tuple[str, ...] = ()) -> None:
-        """`files`: how addresses begin that may be read with the gateway's own rights."""
+    def __init__(
+        self, conversation: Conversation, model: str, files: tuple[str, ...] = (), provider: str = ""
+    ) -> None:
+        """`files`: how addresses begin that may be read with the gateway's own rights. `provider` is whose
+        signatures go up; empty: those alone that name nobody."""
+        super().__init__(conversation)
         self.files = files
-        self.said = conversation
+        self.provider = provider
         self.model = model
         self.abilities = abilities(model)
-        self.unsaid: list[str] = []
-        """Names of the client's fields that the model cannot be told."""
-        self.yielded: list[str] = []
-        """Names of those that gave way to others."""
-        self.reasons: dict[str, str] = {}
-        """Why a name of `unsaid` is there, and what helps."""
-
-    def lacks(self, name: str, reason: str) -> None:
-        self.unsaid.append(name)
-        self.reasons.setdefault(name, reason)
 
     def give_way(self, name: str) -> None:
         self.yielded.append(name)

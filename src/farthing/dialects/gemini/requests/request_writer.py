@@ -19,21 +19,23 @@ from farthing.types import Json, replace
 
 
 def translate(
-    conversation: Conversation, *, model: str, known: Known = unknown, files: tuple[str, ...] = ()
+    conversation: Conversation,
+    *,
+    model: str,
+    provider: str = "",
+    known: Known = unknown,
+    files: tuple[str, ...] = (),
 ) -> Written:
-    """`files`: how addresses begin that may be read with the gateway's own rights. `known` knows the
-    signatures of calls whose clients have not kept them. Never raises on what a reader gives. Values in the
-    body are the conversation's own: change none."""
-    notes = Notes(conversation, model, files)
+    """`files`, `provider`: as of `Notes`. `known` knows the signatures of calls whose clients have not kept
+    them. Never raises on what a reader gives. Values in the body are the conversation's own: change none."""
+    notes = Notes(conversation, model, files, provider)
     turns = TurnWriter(notes, known)
     system = turns.system(_system(notes))
     body: Json = {"contents": turns.contents(conversation.turns)}
     if system:
         body["systemInstruction"] = {"parts": system}
     SettingsWriter(notes).write(body, turns)
-    return Written(
-        body, tuple(dict.fromkeys(notes.unsaid)), tuple(dict.fromkeys(notes.yielded)), notes.reasons
-    )
+    return notes.written(body)
 
 
 def _system(notes: Notes) -> tuple[Turn, ...]:

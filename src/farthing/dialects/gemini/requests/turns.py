@@ -33,6 +33,7 @@ from farthing.dialects.conversation import (
 from farthing.dialects.gemini import signatures
 from farthing.dialects.gemini.requests.notes import Notes
 from farthing.dialects.tool_names import short_name
+from farthing.dialects.turns import TurnsInOrder
 from farthing.types import Json
 
 PLACEHOLDER = "."
@@ -54,32 +55,21 @@ _NOT_ALLOWED = (
 _FILE_ID = "a file that another provider stores is unknown to Gemini; send its data"
 
 
-class TurnWriter:
+class TurnWriter(TurnsInOrder):
     """Writes the turns of one conversation."""
 
-    __slots__ = (
-        "_contents",
-        "_held",
-        "_inputs",
-        "_known",
-        "_notes",
-        "_open",
-        "_order",
-        "_own_names",
-        "_tools",
-    )
+    __slots__ = ("_inputs", "_known", "_notes", "_order", "_own_names", "_tools")
+
+    CONTENT = "parts"
 
     def __init__(self, notes: Notes, known: signatures.Known = signatures.unknown) -> None:
         """`known`: as of `request_writer.translate`."""
+        super().__init__()
         self._notes = notes
         self._known = known
-        self._contents: list[Json] = []
         self._inputs = InputReader()
         self._tools: dict[str, tuple[str, int]] = {}
         """The function that a call is of, and its place among all calls, by its id."""
-        self._open: set[str] = set()
-        """Calls of the last answer that have no result yet: nothing may come between."""
-        self._held: list[Turn] = []
         self._order: dict[int, int] = {}
         """The place of a result among all, by the part that it is."""
         self._own_names = notes.said.dialect == "messages"
@@ -91,20 +81,8 @@ class TurnWriter:
 
     def contents(self, turns: tuple[Turn, ...]) -> list[Json]:
         """All turns, in order."""
-        for turn in turns:
-            if turn.role == "user":
-                self._user(turn)
-                if self._held and not self._open:
-                    self._release()
-            elif turn.role == "assistant":
-                self._release()
-                self._model(turn)
-            elif self._open:
-                self._held.append(turn)
-            else:
-                self._instruct(turn)
-        self._release()
-        contents = self._contents
+        self._write(turns)
+        contents = self._messages
         for content in contents:
             parts: list[Json] = content["parts"]
             if content["role"] == "user" and len(parts) > 1:
@@ -117,13 +95,6 @@ class TurnWriter:
 
     def _place(self, part: Json) -> int:
         return self._order.get(id(part), len(self._tools)) if "functionResponse" in part else 1_000_000_000
-
-    def _release(self) -> None:
-        """Write the instructions that stood between a call and its result."""
-        self._open.clear()
-        for turn in self._held:
-            self._instruct(turn)
-        self._held.clear()
 
     def _instruct(self, turn: Turn) -> None:
         """Write an instruction in its place: at the head it would change the prefix of every later
@@ -142,7 +113,7 @@ class TurnWriter:
                 if block.text and not block.text.isspace():
                     texts.append(block.text)
             else:
-                self._cannot(block)
+                self._notes.cannot(block)
         return texts
 
     # -- what is noted -----------------------------------------------------------------------------------
@@ -167,32 +138,6 @@ class TurnWriter:
                 self._notes.give_way(f"{where}.{name}")
             else:
                 self._notes.lacks(f"{where}.{name}", "Gemini has no such field; leave it out")
-
-    def _cannot(self, block: Block) -> None:
-        match block:
-            case Audio(source=Inline()):
-                name = "input_audio"
-            case Audio():
-                name = "audio"
-            case Opaque(kind=kind):
-                name = kind
-            case Image():
-                name = "image_url"
-            case _:
-                name = "file"
-        self._notes.unsaid.append(self._notes.said.name_of(name))
-
-    def _into(self, role: str) -> list[Json]:
-        """The parts of the last content, if that is of this role, else of a new one."""
-        contents = self._contents
-        if contents and contents[-1]["role"] == role:
-            parts: list[Json] = contents[-1]["parts"]
-        else:
-            parts = []
-            contents.append(_content(role, parts))
-        return parts
-
-    # -- the user ----------------------------------------------------------------------------------------
 
     def _user(self, turn: Turn) -> None:
         self._about(turn)
@@ -233,7 +178,7 @@ class TurnWriter:
                 else:
                     into.append({"text": told})
             case _:
-                self._cannot(block)
+                self._notes.cannot(block)
 
     def _about_text(self, block: Text) -> None:
         self._notes.marked(block.cache)
@@ -316,7 +261,7 @@ class TurnWriter:
 
     # -- earlier answers ---------------------------------------------------------------------------------
 
-    def _model(self, turn: Turn) -> None:
+    def _assistant(self, turn: Turn) -> None:
         self._about(turn)
         written: list[Json] = []
         proofs: dict[str, str] = {}
@@ -327,7 +272,7 @@ class TurnWriter:
                 waiting = self._thought(block, written, proofs) or waiting
             elif isinstance(block, ToolCall):
                 part = self._call(block)
-                own = signatures.at(block.extras) or proofs.get(block.id, "")
+                own = signatures.at(block.extras, self._notes.provider) or proofs.get(block.id, "")
                 if not own:
                     own, waiting = waiting or self._known(block.id, part["functionCall"]["name"]), ""
                 if own:
@@ -337,7 +282,7 @@ class TurnWriter:
             else:
                 self._add(block, written)
         if written and "text" in written[-1]:
-            self._sign(written[-1], signatures.at(turn.extras))
+            self._sign(written[-1], signatures.at(turn.extras, self._notes.provider))
         if first is not None and self._notes.abilities.signs:
             first.setdefault("thoughtSignature", signatures.ANY)
         if written:
@@ -352,7 +297,7 @@ class TurnWriter:
 
     def _thought(self, block: Reasoning, written: list[Json], proofs: dict[str, str]) -> str:
         """Take what a thought proves; the signature that the next call is to have, empty: none."""
-        proof = signatures.proof_of(block)
+        proof = signatures.proof_of(block, self._notes.provider)
         if proof is None:
             own = "messages.thinking" if self._own_names else self._notes.said.name_of("reasoning_content")
             self._notes.give_way(own)
@@ -369,6 +314,8 @@ class TurnWriter:
         self._notes.marked(call.cache)
         if call.extras:
             self._further({name: value for name, value in call.extras.items() if name != signatures.EXTRA})
+            if signatures.is_anothers(call.extras, self._notes.provider):
+                self._notes.give_way(f"{self._notes.said.name_of('messages')}.{signatures.EXTRA}")
         name = self.name(call.name)
         self._open.add(call.id)
         self._tools[call.id] = (name, len(self._tools))

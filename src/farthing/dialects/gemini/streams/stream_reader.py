@@ -18,10 +18,10 @@ class Reader(NamedEventReader):
 
     __slots__ = ("_parts",)
 
-    def __init__(self, event_bytes_max: int, note: Note = forget) -> None:
-        """`note`: as of `PartsReader`."""
+    def __init__(self, event_bytes_max: int, note: Note = forget, provider: str = "") -> None:
+        """`note`, `provider`: as of `PartsReader`."""
         super().__init__(event_bytes_max)
-        self._parts = PartsReader(note)
+        self._parts = PartsReader(note, provider)
 
     @property
     def stopped(self) -> bool:
@@ -42,6 +42,10 @@ class Reader(NamedEventReader):
         found = self._read(self._splitter.end())
         if self._done:
             return found
+        try:
+            self._parts.end()
+        except ProviderSaid as error:
+            raise after(found, error) from None
         if not self._parts.stopped:
             raise after(found, BadStream("the stream ended before its answer did"))
         self._done = True

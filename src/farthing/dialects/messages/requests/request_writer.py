@@ -52,9 +52,7 @@ def translate(
         _settings(body, notes, messages)
     if stream:
         body["stream"] = True
-    return Written(
-        body, tuple(dict.fromkeys(notes.unsaid)), tuple(dict.fromkeys(notes.yielded)), notes.reasons
-    )
+    return notes.written(body)
 
 
 def _think_no_more(body: Json, notes: Notes, messages: list[Json]) -> None:

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from farthing.dialects.call_ids import valid_id
 from farthing.dialects.call_inputs import InputReader
 from farthing.dialects.conversation import (
-    Audio,
     Block,
     Composed,
     Document,
@@ -26,6 +24,7 @@ from farthing.dialects.conversation import (
 from farthing.dialects.messages.citations import without_unsigned
 from farthing.dialects.messages.requests.notes import Notes, marked
 from farthing.dialects.proofs import is_signed
+from farthing.dialects.turns import TurnsByCallId
 from farthing.types import Json
 
 PLACEHOLDER = "."
@@ -37,38 +36,16 @@ _UNMARKED = ("thinking", "redacted_thinking")
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 
-class TurnWriter:
+class TurnWriter(TurnsByCallId):
     """Writes the turns of one conversation."""
 
-    __slots__ = (
-        "_again",
-        "_held",
-        "_ids",
-        "_inputs",
-        "_messages",
-        "_mixed",
-        "_notes",
-        "_open",
-        "_own",
-        "_used",
-    )
+    __slots__ = ("_inputs", "_notes", "_own")
 
     def __init__(self, notes: Notes) -> None:
+        super().__init__()
         self._notes = notes
         self._own = notes.said.dialect == "messages"
         """It came as Messages: fields and blocks without a name here go up as they came."""
-        self._messages: list[Json] = []
-        self._ids: dict[str, str] = {}
-        """What the client's id of a call is written as; of an id that comes again, the latest."""
-        self._used: dict[str, int] = {}
-        """The place of each call among all, by the id that it is written with."""
-        self._again: dict[str, int] = {}
-        """How often the start of an id was given anew: where to look on for one that is free."""
-        self._mixed: list[list[Json]] = []
-        """Contents whose results are still to be put in order."""
-        self._open: set[str] = set()
-        """Calls of the last answer that have no result yet: nothing may come between."""
-        self._held: list[Turn] = []
         self._inputs = InputReader()
 
     def system(self, turns: tuple[Turn, ...]) -> list[Json]:
@@ -77,22 +54,7 @@ class TurnWriter:
 
     def messages(self, turns: tuple[Turn, ...]) -> list[Json]:
         """All turns, in order."""
-        for turn in turns:
-            role = turn.role
-            if role == "user":
-                self._user(turn)
-                if self._held and not self._open:
-                    self._release()
-            elif role == "assistant":
-                self._release()
-                self._assistant(turn)
-            elif self._open:
-                self._held.append(turn)
-            else:
-                self._instruct(turn)
-        self._release()
-        for content in self._mixed:
-            content.sort(key=self._order)
+        self._write(turns)
         messages = self._messages
         first = next((message for message in messages if message["role"] != "system"), None)
         if first is None or first["role"] == "assistant":
@@ -103,13 +65,6 @@ class TurnWriter:
         elif last["role"] == "assistant":
             self._prefill(last["content"])
         return messages
-
-    def _release(self) -> None:
-        """Write the instructions that stood between a call and its result."""
-        self._open.clear()
-        for turn in self._held:
-            self._instruct(turn)
-        self._held.clear()
 
     def _instruct(self, turn: Turn) -> None:
         blocks = self._instructions(turn)
@@ -133,22 +88,12 @@ class TurnWriter:
                 elif written and block.cache is not None:
                     written[-1].setdefault("cache_control", block.cache)
             else:
-                self._cannot(block)
+                self._notes.cannot(block)
         return written
 
     def _named(self, turn: Turn) -> None:
         if turn.name:
             self._notes.unsaid.append("messages.name")
-
-    def _into(self, role: str) -> list[Json]:
-        """The blocks of the last message, if that is of this role, else of a new one."""
-        messages = self._messages
-        if messages and messages[-1]["role"] == role:
-            content: list[Json] = messages[-1]["content"]
-        else:
-            content = []
-            messages.append({"role": role, "content": content})
-        return content
 
     def _further(self, turn: Turn) -> None:
         """Put the fields of a turn that have no name here on the message that it went into."""
@@ -176,12 +121,8 @@ class TurnWriter:
                 self._add(others, block)
         if not results and not others:
             return
-        content = self._into("user")
+        self._put(results, others)
         self._further(turn)
-        if results and (content or len(results) > 1) and not (self._mixed and self._mixed[-1] is content):
-            self._mixed.append(content)
-        content += results
-        content += others
 
     def _assistant(self, turn: Turn) -> None:
         if turn.name:
@@ -260,7 +201,7 @@ class TurnWriter:
             case Text():
                 return self._text(block)
             case _:
-                self._cannot(block)
+                self._notes.cannot(block)
                 return None
 
     def _image(self, block: Image) -> Json | None:
@@ -279,20 +220,6 @@ class TurnWriter:
         if block.name:
             written["title"] = block.name
         return self._more(marked(written, block.cache), block.extras)
-
-    def _cannot(self, block: Block) -> None:
-        match block:
-            case Audio(source=Inline()):
-                name = "input_audio"
-            case Audio():
-                name = "audio"
-            case Opaque(kind=kind):
-                name = kind
-            case Image():
-                name = "image_url"
-            case _:
-                name = "file"
-        self._lacks(name)
 
     def _lacks(self, name: str) -> None:
         self._notes.unsaid.append(self._notes.said.name_of(name))
@@ -335,7 +262,7 @@ class TurnWriter:
     def _call(self, call: ToolCall) -> Json:
         self._open.add(call.id)
         given = {"input": call.arguments} if call.custom else self._inputs.read(call.arguments)
-        written: Json = {"type": "tool_use", "id": self._new_id(call.id), "name": call.name, "input": given}
+        written: Json = {"type": "tool_use", "id": self._ids.new(call.id), "name": call.name, "input": given}
         if call.cache is not None:
             written["cache_control"] = call.cache
         self._unknown(call.extras)
@@ -343,8 +270,7 @@ class TurnWriter:
 
     def _result(self, result: ToolResult) -> Json:
         self._open.discard(result.call_id)
-        call_id = self._ids.get(result.call_id) or valid_id(result.call_id)
-        written: Json = {"type": "tool_result", "tool_use_id": call_id}
+        written: Json = {"type": "tool_result", "tool_use_id": self._ids.of(result.call_id)}
         mark = result.cache
         blocks = result.blocks
         if len(blocks) == 1 and result.plain and blocks[0].__class__ is Text:
@@ -367,22 +293,5 @@ class TurnWriter:
             written["is_error"] = True
         return self._more(marked(written, mark), result.extras)
 
-    def _new_id(self, call_id: str) -> str:
-        """What a call is to be known by: its own id, if Messages takes it and no call before had it."""
-        written = valid_id(call_id)
-        if written in self._used:
-            start = written[:56]
-            times = self._again.get(start, 2)
-            while f"{start}_{times}" in self._used:
-                times += 1
-            self._again[start] = times + 1
-            written = f"{start}_{times}"
-        self._used[written] = len(self._used)
-        self._ids[call_id] = written
-        return written
-
-    def _order(self, block: Json) -> int:
-        """Results stand first, and as their calls do."""
-        if block.get("type") != "tool_result":
-            return len(self._used) + 1
-        return self._used.get(block.get("tool_use_id", ""), len(self._used))
+    def _answered(self, block: Json) -> str | None:
+        return block.get("tool_use_id", "") if block.get("type") == "tool_result" else None

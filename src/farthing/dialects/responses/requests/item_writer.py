@@ -9,7 +9,6 @@ from farthing.dialects.conversation import (
     Audio,
     Block,
     Composed,
-    Conversation,
     Document,
     Image,
     Inline,
@@ -25,6 +24,7 @@ from farthing.dialects.conversation import (
     Turn,
 )
 from farthing.dialects.tool_names import short_name
+from farthing.dialects.written import Notes
 from farthing.types import Json
 
 FILE_NAME = "document.pdf"
@@ -33,25 +33,6 @@ _DETAILS = frozenset({"auto", "low", "high", "original"})
 _FILE_ID = "a file stored at another provider is unknown to this one; send its data"
 _READ = frozenset({"citations", "context"})
 """Fields of a document that are read, or noted under a name of their own."""
-
-
-class Notes:
-    """What is noted while one request is written: what it cannot be told, and why."""
-
-    __slots__ = ("reasons", "said", "unsaid", "yielded")
-
-    def __init__(self, said: Conversation) -> None:
-        self.said = said
-        self.unsaid: list[str] = []
-        """Names of the client's fields that Responses has no word for."""
-        self.yielded: list[str] = []
-        """Names of those that gave way."""
-        self.reasons: dict[str, str] = {}
-        """Why a name of `unsaid` is there, and what helps."""
-
-    def lacks(self, name: str, reason: str) -> None:
-        self.unsaid.append(name)
-        self.reasons.setdefault(name, reason)
 
 
 class ItemWriter:

@@ -32,9 +32,9 @@ from farthing.dialects.conversation import (
     ToolChoice,
     Turn,
 )
-from farthing.dialects.responses.requests.item_writer import ItemWriter, Notes
+from farthing.dialects.responses.requests.item_writer import ItemWriter
 from farthing.dialects.tool_names import short_name
-from farthing.dialects.written import Written
+from farthing.dialects.written import Notes, Written
 from farthing.types import NOTHING_SAID, Features, Json, replace
 
 FORMAT_NAME = "answer"
@@ -112,9 +112,7 @@ class _Writer:
         body["store"] = False
         if stream:
             body["stream"] = True
-        return Written(
-            body, tuple(dict.fromkeys(notes.unsaid)), tuple(dict.fromkeys(notes.yielded)), notes.reasons
-        )
+        return notes.written(body)
 
     def _system(self) -> tuple[Turn, ...]:
         """The instructions that are some: a note for Anthropic's billing is none, and differs each time."""

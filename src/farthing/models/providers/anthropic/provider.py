@@ -25,14 +25,14 @@ from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
 from farthing.models.providers.anthropic import edits, form
 from farthing.models.providers.anthropic.own import OwnDecoder
-from farthing.models.providers.http import JSON
+from farthing.models.providers.http import JSON, key_lines
 from farthing.models.providers.translated import conversation_of
 from farthing.models.providers.translating import TranslatingProvider, written
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, BearerToken, Capabilities, Transport, Unsaid
 from farthing.text.lenient_json import write_json
-from farthing.types import Json, Operation, Prompt, Target, replace
+from farthing.types import Json, Operation, Prompt, Target
 
 VERSION = "anthropic-version"
 MESSAGES = "/v1/messages"
@@ -71,17 +71,12 @@ class AnthropicProvider(TranslatingProvider):
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
-        key_lines = []
-        if config.api_key is not None and config.auth == "x-api-key":
-            key_lines.append(f"x-api-key: {config.api_key.value}")
-        elif config.api_key is not None and config.auth == "bearer":
-            key_lines.append(f"authorization: Bearer {config.api_key.value}")
         super().__init__(
             name,
             origin,
             config,
             path=path.removesuffix("/v1"),
-            key_lines=key_lines,
+            key_lines=key_lines(config.api_key, config.auth),
             form=form.MESSAGES,
             write=_anew,
             passage=passage,
@@ -194,8 +189,6 @@ def _anew(prompt: Prompt, target: Target) -> Written:
     """A request that is not passed on as it was sent."""
     own = prompt.sent is not None and prompt.sent.dialect == "messages"
     said = conversation_of(prompt)
-    if prompt.capped_by is not None:
-        said = replace(said, output_tokens_max=prompt.output_tokens_max)
     translated = request_writer.translate(
         said,
         model=target.model,

@@ -9,11 +9,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from farthing.dialects.chat.usage import tier_of
 from farthing.dialects.messages.requests import request_writer
 from farthing.dialects.splice import REMOVED
 from farthing.dialects.written import Written
 from farthing.models.providers.anthropic import edits
 from farthing.models.providers.anthropic.betas import supported
+from farthing.models.providers.http import word_in
 from farthing.models.providers.translated import conversation_of
 from farthing.models.providers.translating import written
 from farthing.text.lenient_json import write_json
@@ -48,6 +50,12 @@ IN_HEADERS: Mapping[str, Mapping[str, str]] = {
     "requestMetadata": {},
 }
 """Fields of Converse that a client may send for Claude too, and the headers of `InvokeModel` for them."""
+_CHARGED: Mapping[str, tuple[str, str]] = {
+    name: (field, inner)
+    for field in ("serviceTier", "performanceConfig")
+    for inner, name in IN_HEADERS[field].items()
+}
+"""What a call costs more or less by: headers, of replies too, and where a client asks for it."""
 METADATA = "x-amzn-bedrock-request-metadata"
 VALUE_CHARS_MAX = 8_500  # AWS's own, of the longest
 
@@ -144,6 +152,34 @@ def _lines_of(field: str, value: Any) -> list[str] | None:
     return [f"{name}: {said}" for name, said in told.items()]
 
 
+def tier_asked(prompt: Prompt | None) -> str:
+    """The service tier, or else the latency, that is asked for and not the standard one."""
+    return next((tier for tier in map(tier_of, _asked_for(prompt).values()) if tier), "")
+
+
+def tier_ran(headers: Mapping[bytes, bytes], prompt: Prompt | None) -> str | None:
+    """As `TranslatingProvider.ran`. Of two things that are charged for, what a head does not say is what was
+    asked for."""
+    said = {name: word_in(headers, name.encode()) for name in _CHARGED}
+    if not any(said.values()):
+        return None
+    words = [said[name] or asked for name, asked in _asked_for(prompt).items()]
+    return next((word for word in words if tier_of(word)), None) or next(word for word in words if word)
+
+
+def _asked_for(prompt: Prompt | None) -> dict[str, str]:
+    """What is asked for that is charged for, by the header that says it; empty where it is not."""
+    sent = None if prompt is None else prompt.sent
+    of_messages = sent is not None and sent.dialect == "messages"
+    body: Json = {} if prompt is None else sent.body if sent is not None and of_messages else prompt.body
+    found: dict[str, str] = {}
+    for name, (field, inner) in _CHARGED.items():
+        held = body.get(field)
+        word = held.get(inner) if isinstance(held, dict) else None
+        found[name] = word.lower() if isinstance(word, str) else ""
+    return found
+
+
 def _moved(body: Json, betas: list[str]) -> dict[str, object]:
     gone = ("model", "stream", *UNREAD, *IN_HEADERS)
     changed: dict[str, object] = {name: REMOVED for name in gone if name in body}
@@ -159,8 +195,6 @@ def translate(prompt: Prompt, target: Target) -> Written:
     """A request that is not passed on as it was sent."""
     own = prompt.sent is not None and prompt.sent.dialect == "messages"
     said = conversation_of(prompt)
-    if prompt.capped_by is not None:
-        said = replace(said, output_tokens_max=prompt.output_tokens_max)
     moved = {name: value for name, value in said.extras.items() if name in IN_HEADERS}
     if moved:
         kept = {name: value for name, value in said.extras.items() if name not in IN_HEADERS}

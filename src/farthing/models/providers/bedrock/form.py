@@ -7,11 +7,12 @@ from msgspec.json import Decoder
 
 from farthing.dialects.conversation import Message
 from farthing.dialects.converse.answers import answer_reader as converse
-from farthing.dialects.converse.answers.answer_reader import Asked
+from farthing.dialects.converse.answers.answer_reader import Asked, as_asked
 from farthing.dialects.converse.streams.stream_reader import Reader
 from farthing.dialects.events import read_body
 from farthing.dialects.messages.answers import answer_reader as messages
 from farthing.models.providers.decoder import AnswerForm
+from farthing.types import replace
 
 NOTHING = Raw()
 
@@ -41,7 +42,11 @@ def is_messages(body: bytes) -> bool:
 def _read(body: bytes, asked: Asked) -> Message:
     value = read_body(body)
     if "content" in value or value.get("type") == "error":
-        return messages.read_value(value, body)
+        message = messages.read_value(value, body)
+        if message.usage is None:
+            return message
+        told: Message = replace(message, usage=as_asked(message.usage, asked))
+        return told
     return converse.read_value(value, body, asked)
 
 

@@ -40,15 +40,15 @@ from farthing.models.providers.bedrock.form import form_for, is_messages
 from farthing.models.providers.bedrock.own import OwnDecoder
 from farthing.models.providers.bedrock.sigv4 import Signer
 from farthing.models.providers.decoder import AnswerForm, TranslatingDecoder
-from farthing.models.providers.http import JSON, host_of
-from farthing.models.providers.translated import conversation_of
+from farthing.models.providers.http import JSON, host_of, key_lines
+from farthing.models.providers.translated import conversation_of, within_limit
 from farthing.models.providers.translating import TranslatingProvider
 from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import OF_MESSAGES, Passage
 from farthing.protocols import ALL_SAID, AwsCredentials, BatchApi, Capabilities, Transport, Unsaid
 from farthing.text.lenient_json import any_json, write_json
-from farthing.types import Json, Operation, Prompt, Sent, Target, replace
+from farthing.types import Json, Operation, Prompt, Sent, Target
 
 ERROR_TYPE = b"x-amzn-errortype"
 RUNTIME = "bedrock-runtime."
@@ -101,13 +101,13 @@ class BedrockProvider(TranslatingProvider):
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
-        bearer = config.api_key is not None and not config.signs and config.auth != "none"
+        auth = "aws" if config.signs else config.auth or "bearer"
         super().__init__(
             name,
             origin,
             config,
             path=path,
-            key_lines=[f"authorization: Bearer {config.api_key.value}"] if bearer and config.api_key else [],
+            key_lines=key_lines(config.api_key, auth),
             form=form_for(NOBODY),
             write=self._anew,
             passage=passage,
@@ -212,12 +212,7 @@ class BedrockProvider(TranslatingProvider):
         """A request that is not passed on as it was sent."""
         if is_claude(target.model):
             return claude.translate(prompt, target)
-        said = conversation_of(prompt)
-        if prompt.capped_by is not None:
-            said = replace(said, output_tokens_max=prompt.output_tokens_max)
-        limit, most = said.output_tokens_max, target.output_tokens_max
-        if limit is not None and most is not None and limit > most and said.dialect == "messages":
-            said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
+        said = within_limit(conversation_of(prompt), target)
         return request_writer.translate(said, model=target.model, provider=self.name, files=self._files)
 
     # -- what comes back -------------------------------------------------------------------------------
@@ -232,16 +227,20 @@ class BedrockProvider(TranslatingProvider):
                 f"converse-{token_hex(12)}",
                 model if isinstance(model, str) else "",
                 partial(own_name, body=prompt.body),
+                claude.tier_asked(prompt),
             )
         )
+
+    def ran(self, headers: Mapping[bytes, bytes], prompt: Prompt | None) -> str | None:
+        return claude.tier_ran(headers, prompt)
 
     def own_decoder(self, event_bytes_max: int) -> OwnDecoder:
         return OwnDecoder(self.form, event_bytes_max, created=int(time()))
 
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> TranslatingDecoder:
+    def _decoder(self, event_bytes_max: int, prompt: Prompt | None) -> TranslatingDecoder:
         if self.is_own(prompt):
             return OwnDecoder(self.form_of(prompt), event_bytes_max, created=int(time()))
-        return super().decoder(event_bytes_max, prompt)
+        return super()._decoder(event_bytes_max, prompt)
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None = None) -> WholeReply:
         reply = super().whole(headers, body, prompt)

@@ -16,25 +16,22 @@ from farthing.config import GeminiProviderConfig, ProviderConfig, VertexProvider
 from farthing.dialects.chat.answers.reply import WholeReply
 from farthing.dialects.chat.embedded import InputsMax
 from farthing.dialects.chat.usage import TOKENS_MAX
-from farthing.dialects.conversation import Message
 from farthing.dialects.gemini.answers import answer_reader
 from farthing.dialects.gemini.requests import request_writer
 from farthing.dialects.gemini.streams.stream_reader import Reader
-from farthing.dialects.gemini.usage import at_tier
 from farthing.dialects.written import Written
 from farthing.errors import ProviderError, ProviderUnavailable
 from farthing.models.providers.decoder import AnswerForm
 from farthing.models.providers.gemini import vectors
 from farthing.models.providers.gemini.signed import Signed
-from farthing.models.providers.http import JSON, without_of
-from farthing.models.providers.translated import Translations, conversation_of
+from farthing.models.providers.http import JSON, key_lines, without_of, word_in
+from farthing.models.providers.translated import Translations, conversation_of, within_limit
 from farthing.models.providers.translating import TranslatingProvider
-from farthing.models.transport.connection import header
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import BatchApi, BearerToken, Capabilities, Transport, Unsaid
 from farthing.text.lenient_json import write_json
-from farthing.types import Json, Operation, Prompt, Target, replace
+from farthing.types import Json, Operation, Prompt, Target
 
 VERSION = "/v1beta"
 """The path of a base URL that has none."""
@@ -65,23 +62,21 @@ class GeminiProvider(TranslatingProvider):
         below: str = "",
         passage: Passage | None = None,
         token: BearerToken | None = None,
+        account: str = "",
     ) -> None:
-        """`path` is that of its `base_url`, `below` what is between it and `/models`.
+        """`path` is that of its `base_url`, `below` what is between it and `/models`. `account` is whose
+        signatures it takes and gives out, where its keys are of several; empty: its own.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
-        key_lines = []
-        if config.api_key is not None and config.auth == "x-goog-api-key":
-            key_lines.append(f"x-goog-api-key: {config.api_key.value}")
-        elif config.api_key is not None and config.auth == "bearer":
-            key_lines.append(f"authorization: Bearer {config.api_key.value}")
         self._signed = Signed()
+        self._signer = account or name
         self._files = config.file_prefixes
         form = AnswerForm(
             dialect="gemini",
-            reader=partial(Reader, note=self._signed.note),
-            read=partial(answer_reader.read, note=self._signed.note),
+            reader=partial(Reader, note=self._signed.note, provider=self._signer),
+            read=partial(answer_reader.read, note=self._signed.note, provider=self._signer),
             is_opaque=answer_reader.is_opaque,
         )
         super().__init__(
@@ -89,7 +84,7 @@ class GeminiProvider(TranslatingProvider):
             origin,
             config,
             path=path or VERSION,
-            key_lines=key_lines,
+            key_lines=key_lines(config.api_key, config.auth),
             form=form,
             write=self._anew,
             passage=passage,
@@ -146,23 +141,14 @@ class GeminiProvider(TranslatingProvider):
             return self._replies.read(vectors.answer(body, prompt.body))
         return super().whole(headers, body, prompt)
 
-    def _message(self, headers: Mapping[bytes, bytes], body: bytes, prompt: Prompt | None) -> Message:
-        message, ran = self.form.read(body), header(headers, TIER)
-        if ran is None:
-            return message
-        tier = ran.decode("latin-1").strip().lower()
-        usage = None if message.usage is None else at_tier(message.usage, tier)
-        told: Message = replace(message, usage=usage, extras={"service_tier": tier})
-        return told
+    def ran(self, headers: Mapping[bytes, bytes], prompt: Prompt | None) -> str | None:
+        return word_in(headers, TIER)
 
     def _anew(self, prompt: Prompt, target: Target) -> Written:
-        said = conversation_of(prompt)
-        if prompt.capped_by is not None:
-            said = replace(said, output_tokens_max=prompt.output_tokens_max)
-        limit, most = said.output_tokens_max, target.output_tokens_max
-        if limit is not None and most is not None and limit > most and said.dialect == "messages":
-            said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
-        return request_writer.translate(said, model=target.model, known=self._signed.of, files=self._files)
+        said = within_limit(conversation_of(prompt), target)
+        return request_writer.translate(
+            said, model=target.model, provider=self._signer, known=self._signed.of, files=self._files
+        )
 
     def failure(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> ProviderError:
         return _in_full(super().failure(status, headers, body))

@@ -26,6 +26,7 @@ from farthing.dialects.chat.requests.fitting import (
 from farthing.dialects.chat.requests.lowering import MORE_THAN_CHAT, lowered
 from farthing.dialects.chat.streams.event_reader import EventReader
 from farthing.dialects.faults import ProviderSaid
+from farthing.dialects.gemini.signatures import unnamed_in
 from farthing.dialects.passing.answers import PassedStream
 from farthing.dialects.passing.answers import whole as passed_whole
 from farthing.dialects.passing.operations import PASSING, passing_of
@@ -58,6 +59,8 @@ CACHE_KEY = "prompt_cache_key"
 MODEL_IN_PATH = "{model}"
 """In a `base_url`: where the path names the model, as Azure's deployments are named."""
 DEPLOYMENT = "/deployments/{model}"
+GOOGLES_HOSTS = ".googleapis.com"
+"""What the names of Google's hosts end in."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -95,6 +98,8 @@ class OpenAIProvider(HttpProvider):
             token=token,
         )
         self._by_path = MODEL_IN_PATH in path
+        self._is_googles = origin.host.endswith(GOOGLES_HOSTS)
+        """It takes signatures of thoughts, and refuses those of others."""
         if self._by_path and config.batch:
             raise ValueError(f"provider {name}: batch = true needs a base_url without {MODEL_IN_PATH}")
         self.capabilities = Capabilities(
@@ -205,6 +210,8 @@ class OpenAIProvider(HttpProvider):
             self._set_cap(body, target, prompt.output_tokens_max)
         elif self._lessons.known and operation == "chat":
             name_limit(body, self._lessons.of(model).limit)
+        if self._is_googles and operation == "chat":
+            body["messages"] = unnamed_in(body["messages"])
         return body
 
     def _is_plain(self, body: Json, target: Target) -> bool:
@@ -309,12 +316,17 @@ class OpenAIProvider(HttpProvider):
         except ProviderSaid as error:
             raise self.in_answer(error.payload) from None
 
-    def decoder(self, event_bytes_max: int, prompt: Prompt | None = None) -> StreamDecoder:
+    def decoder(
+        self,
+        event_bytes_max: int,
+        prompt: Prompt | None = None,
+        headers: Mapping[bytes, bytes] | None = None,
+    ) -> StreamDecoder:
         if prompt is None or prompt.sent is None:
             return EventReader(event_bytes_max, self._usage_form)
         native = self._native_for(prompt)
         if native is not None:
-            return native.decoder(event_bytes_max, prompt)
+            return native.decoder(event_bytes_max, prompt, headers)
         passing = passing_of(prompt)
         if passing is None:
             return EventReader(event_bytes_max, self._usage_form)

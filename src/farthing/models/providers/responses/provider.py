@@ -30,7 +30,7 @@ from farthing.models.providers.learnt import Lessons, refusal_of
 from farthing.models.providers.responses import edits
 from farthing.models.providers.responses.makers import Makers
 from farthing.models.providers.responses.own import OwnDecoder
-from farthing.models.providers.translated import NAMES, conversation_of
+from farthing.models.providers.translated import NAMES, conversation_of, within_limit
 from farthing.models.providers.translating import TranslatingProvider, written
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
@@ -194,13 +194,14 @@ class ResponsesProvider(TranslatingProvider):
         said = conversation_of(prompt)
         asked, settled = said.output_tokens_max, prompt.output_tokens_max
         raised = bool(asked) and settled is not None and settled > (asked or 0)
-        if prompt.capped_by is not None or raised:
+        if raised:
             said = replace(said, output_tokens_max=settled)
-        limit, most = said.output_tokens_max, target.output_tokens_max
-        if limit is not None and most is not None and limit > most and said.dialect == "messages":
-            said = replace(said, output_tokens_max=most)  # Messages demands a limit of its clients
         written = request_writer.translate(
-            said, model=target.model, provider=self._account, stream=prompt.stream, listed=target.features
+            within_limit(said, target),
+            model=target.model,
+            provider=self._account,
+            stream=prompt.stream,
+            listed=target.features,
         )
         if self._lessons.known:
             written = self._without_refused(written, prompt, target.model)
