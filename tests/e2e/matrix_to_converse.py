@@ -109,7 +109,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "a link to an image": ("image_url", "image"),
     "a document of several parts": ("document",),
     "a link to a document": ("document", "file"),
-    "one call at a time": ("parallel_tool_calls",),
+    "one call at a time": ("parallel_tool_calls", "disable_parallel_tool_use"),
     "a passage that was found": ("search_result",),
 }
 """What is called otherwise than where other dialects refuse it."""

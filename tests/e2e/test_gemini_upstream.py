@@ -244,6 +244,7 @@ def test_the_signature_of_a_text_comes_back_to_it(
 ) -> None:
     reply = messages(gateway, "g/fault:reasoning=hm", [user("one")], stream=stream)
     content = content_of(reply) if stream else reply.json["content"]
+    assert [block["type"] for block in content] == ["text"], "its client takes the last block for the answer"
     assert content[0]["text"] == "echo: one"
     messages(gateway, "g/good", [user("one"), {"role": "assistant", "content": content}, user("two")])
     part = call_of(upstream).json["contents"][1]["parts"][0]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import unquote
 
-from tests.faults import frames
+from tests.faults import frames, rented, signed
 from tests.faults.connection import Incoming
 from tests.faults.messages import Messages
 from tests.faults.said import Event, Json, Refusal, Said, example_of, pieces_of, planned
@@ -206,7 +206,7 @@ def compose(body: Json, plan: Plan, call_id: str) -> ConverseSaid:
     ]
     words = texts[-1] if texts else ""
     tools = _calls(body, plan, words, call_id)
-    pieces = planned(plan, _text(plan, words)) if not tools or plan.say is not None else []
+    pieces = planned(plan, _text(body, plan, words)) if not tools or plan.say is not None else []
     stop = "tool_use" if tools else "end_turn"
     config = body.get("inferenceConfig", {})
     for word in config.get("stopSequences", ()):
@@ -240,7 +240,11 @@ def compose(body: Json, plan: Plan, call_id: str) -> ConverseSaid:
     return ConverseSaid(blocks=[*blocks, *tools], pieces=pieces, stop=finish, usage=usage)
 
 
-def _text(plan: Plan, words: str) -> str:
+def _text(body: Json, plan: Plan, words: str) -> str:
+    told = body.get("outputConfig", {}).get("textFormat", {}).get("structure", {}).get("jsonSchema")
+    if told is not None and plan.say is None and not plan.bigline:
+        schema = json.loads(told["schema"])
+        return json.dumps(example_of(schema, schema))
     return "x" * plan.bigline or plan.say or f"echo: {words}"
 
 
@@ -275,8 +279,9 @@ class Bedrock:
         self._messages = Messages()
 
     def refused(self, request: Incoming, body: Json | None, plan: Plan) -> Refusal | None:
-        if "authorization" not in request.headers:
-            return 403, "Missing Authentication Token"
+        not_proved = signed.fault(request)
+        if not_proved:
+            return 403, not_proved
         if LISTS.fullmatch(request.path.partition("?")[0]):
             return None
         told = asked(request.path)
@@ -301,6 +306,9 @@ class Bedrock:
         asks = {name: value for name, value in body.items() if not name.startswith("anthropic_")}
         headers = {**request.headers, "anthropic-version": "2023-06-01"}
         beta = body.get("anthropic_beta")
+        wrong_beta = rented.refused_betas(asks, beta or (), rented.AT_BEDROCK)
+        if wrong_beta:
+            return wrong_beta
         if beta:
             headers["anthropic-beta"] = ",".join(beta)
         as_sent = dataclasses.replace(request, path="/v1/messages", headers=headers)

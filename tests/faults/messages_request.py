@@ -570,3 +570,12 @@ def _abilities(body: Json) -> None:
     for since, holds, why in rules:
         if version >= since:
             _need(not holds(), "", why)
+    if version < (4, 6):
+        adaptive = (body.get("thinking") or {}).get("type") == "adaptive"
+        _need(not adaptive, "", "adaptive thinking is not supported on this model")
+    if version < (4, 5):
+        effort = "effort" in (body.get("output_config") or {})
+        _need(not effort, "", "This model does not support the effort parameter.")
+    if version < (4, 8):
+        placed = any(message["role"] == "system" for message in body["messages"])
+        _need(not placed, "", "role 'system' is not supported on this model")

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote
 
-from tests.faults import converse
+from tests.faults import converse, rented
 from tests.faults.answers import Chat
 from tests.faults.batches import PATHS, Desk, Refused
 from tests.faults.connection import Connection, Incoming
@@ -77,6 +77,7 @@ class FaultProvider:
         self._chat, self._messages, self._responses = Chat(self.shelf.keep), Messages(), Responses()
         self._gemini = Gemini()
         self._bedrock = converse.Bedrock()
+        self._vertex_claude = rented.VertexClaude()
         self._open: set[Connection] = set()
         self.server_context: ssl.SSLContext | None = None
         """What it shows its certificate by, where `tls` names a fault or `good`."""
@@ -260,6 +261,8 @@ class FaultProvider:
         """As a host tells that serves all: by the path, and the list of models by the header."""
         if converse.is_asked(request.path.partition("?")[0]):
             return self._bedrock
+        if rented.PATH.fullmatch(request.path.partition("?")[0]):
+            return self._vertex_claude
         if request.path.startswith("/v1/responses"):
             return self._responses
         if request.path.startswith("/v1beta/") or model_of(request.path.partition("?")[0]):

@@ -272,6 +272,12 @@ class Conversation(Struct, frozen=True, kw_only=True):
         """What the client wrote for one of the fields above."""
         return self.names.get(field, field)
 
+    @property
+    def thinks_by_habit(self) -> bool:
+        """Whether that thinking is asked for says little: agents that speak this dialect ask for it with each
+        request, of any model, and work without it."""
+        return self.dialect != "chat"
+
 
 # -- an answer -----------------------------------------------------------------------------------------------
 

@@ -45,6 +45,11 @@ def is_proof(signature: str) -> bool:
     return signature.startswith(PREFIX)
 
 
+def is_of_text(signature: str) -> bool:
+    """Whether it proves the text before it (`gemini.signatures.of_text`)."""
+    return is_proof(signature) and "thought_signature" in opened(signature)
+
+
 def is_signed(signature: str) -> bool:
     """Whether it is a signature, and one of a model that speaks Messages."""
     return bool(signature) and not signature.startswith((PREFIX, ITEM_PREFIX))

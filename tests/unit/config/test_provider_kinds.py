@@ -27,6 +27,15 @@ def test_without_a_kind_a_provider_speaks_chat_completions() -> None:
     assert read["o"].drop == ("temperature", "top_p", "top_k") and "seed" in read["a"].drop
 
 
+def test_of_claude_on_vertex_is_left_out_what_is_at_anthropic() -> None:
+    at_google = '[providers.{}]\nkind = "vertex"\nproject = "p"\n'
+    text = at_google.format("g") + at_google.format("c") + 'publisher = "anthropic"\n'
+    own = at_google.format("own") + 'publisher = "anthropic"\ndrop = ["seed"]\n'
+    read = config.loads(TWO + text + own, {}).providers
+    assert read["c"].drop == read["a"].drop
+    assert "top_p" not in read["g"].drop and read["own"].drop == ("seed",)
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

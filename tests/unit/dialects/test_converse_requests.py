@@ -407,7 +407,6 @@ UNSAID: dict[str, tuple[str, Json, tuple[str, ...]]] = {
     "a tier": (ANY, {"service_tier": "scale"}, ("service_tier",)),
     "top_k of a model without": (ANY, {"top_k": 3}, ("top_k",)),
     "a name": (ANY, {"messages": [{"role": "user", "name": "x", "content": "hi"}]}, ("messages.name",)),
-    "a user of other signs": (ANY, {"user": "é"}, ("user",)),
 }  # fmt: skip
 
 
@@ -449,6 +448,63 @@ def test_nova_keeps_the_limit_of_output_and_thinks_less() -> None:
     assert config["maxReasoningEffort"] == "medium" and told.yielded == ("reasoning_effort",)
     told = written(NOVA2, reasoning_effort="high", temperature=0.5)
     assert "inferenceConfig" not in told.body and told.yielded == ("temperature",)
+
+
+AGENT = json.dumps({"device_id": "d", "account_uuid": "", "session_id": "s"})
+"""Who asks, as Claude Code says it."""
+
+
+@pytest.mark.parametrize("model", [NOVA, LLAMA, ANY])
+def test_an_agent_of_messages_is_asked_for_with_any_model(model: str) -> None:
+    """Claude Code says who asks in JSON and wants each model to think; neither is a reason to refuse it."""
+    thinking = {"type": "enabled", "budget_tokens": 2_000}
+    body = {"messages": HI, "max_tokens": 9_000, "metadata": {"user_id": AGENT}, "thinking": thinking}
+    told = translate(messages.read(body), model=model)
+    check(told.body)
+    assert told.unsaid == () and "requestMetadata" not in told.body
+    assert set(told.yielded) == {"metadata.user_id"} | ({"thinking"} if model != ANY else set())
+
+
+@pytest.mark.parametrize("model", [NOVA, ANY])
+def test_codex_is_asked_for_with_any_model(model: str) -> None:
+    """For models that it knows it sends an effort with each request, and a search among tools."""
+    search = {"type": "tool_search", "execution": "client", "description": "d", "parameters": NUMBER}
+    body = {
+        "input": "hi",
+        "reasoning": {"effort": "medium"},
+        "tools": [{"type": "function", "name": "f", "parameters": NUMBER}, search],
+        "client_metadata": {"x-codex-turn-metadata": "{}"},
+    }
+    told = translate(responses.read(body), model=model)
+    check(told.body)
+    assert told.unsaid == ()
+    gone = {"reasoning.effort"} if model == NOVA else set()
+    assert set(told.yielded) == {"client_metadata", "tools.tool_search"} | gone
+
+
+def test_a_demand_of_one_call_at_a_time_is_named_as_its_client_wrote_it() -> None:
+    choice = {"type": "auto", "disable_parallel_tool_use": True}
+    tools = [{"name": "f", "input_schema": NUMBER}]
+    body = {"messages": HI, "max_tokens": 9, "tools": tools, "tool_choice": choice}
+    told = translate(messages.read(body), model=ANY)
+    assert told.unsaid == ("tool_choice.disable_parallel_tool_use",)
+
+
+def test_a_tool_that_a_client_of_messages_has_looked_up_is_told_in_words() -> None:
+    use = {"type": "tool_use", "id": "t", "name": "ToolSearch", "input": {}}
+    found = {"type": "tool_reference", "tool_name": "WebFetch"}
+    turns = [
+        *HI,
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [found]}]},
+    ]
+    tools = [{"name": name, "input_schema": NUMBER} for name in ("ToolSearch", "WebFetch")]
+    told = translate(messages.read({"messages": turns, "max_tokens": 9, "tools": tools}), model=ANY)
+    check(told.body)
+    assert told.unsaid == ()
+    assert told.body["messages"][2]["content"][0]["toolResult"]["content"] == [
+        {"text": "Found the tool WebFetch."}
+    ]
 
 
 def test_top_k_stands_where_the_model_looks() -> None:

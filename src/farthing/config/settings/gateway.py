@@ -643,6 +643,19 @@ class OpenAIProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
 
 
 ANTHROPIC_URL = "https://api.anthropic.com"
+_CLAUDE_DROP = (
+    "messages.name",
+    "seed",
+    "store",
+    "metadata",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "verbosity",
+    "temperature",
+    "top_p",
+    "top_k",
+)
 
 
 class AnthropicProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field="kind", tag="anthropic"):
@@ -652,19 +665,7 @@ class AnthropicProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_fie
     auth: Literal["x-api-key", "bearer", "none"] = "x-api-key"
     version: str = "2023-06-01"
     """What `anthropic-version` says, where no client of Messages says another."""
-    drop: tuple[str, ...] = (
-        "messages.name",
-        "seed",
-        "store",
-        "metadata",
-        "prediction",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "verbosity",
-        "temperature",
-        "top_p",
-        "top_k",
-    )
+    drop: tuple[str, ...] = _CLAUDE_DROP
     """As of any provider. Models since Claude 4.7 take no sampling parameters; older ones are told them."""
 
 
@@ -746,9 +747,11 @@ class VertexProviderConfig(ProviderConfig, frozen=True, kw_only=True, tag_field=
     """Betas of Messages (`anthropic-beta`) that go up to Claude if a client asks for them. None: those that
     Vertex is known to take. It refuses requests with any other."""
     drop: tuple[str, ...] = _GEMINI_DROP
-    """As of any provider."""
+    """As of any provider. Where nothing is said of Claude, it is as at Anthropic."""
 
     def __post_init__(self) -> None:
+        if self.publisher == "anthropic" and self.drop is _GEMINI_DROP:
+            msgspec.structs.force_setattr(self, "drop", _CLAUDE_DROP)
         if not self.base_url:
             version = "v1beta1" if self.publisher == "google" else "v1"
             msgspec.structs.force_setattr(self, "base_url", f"https://{vertex_host(self.location)}/{version}")

@@ -11,6 +11,7 @@ names nobody, as one that its client has from elsewhere, goes up as it is.
 """
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
 from farthing.dialects import proofs
@@ -27,9 +28,10 @@ _MAKERS = ("google", "vertex")
 
 
 Note = Callable[[str, str, str], None]
-"""Takes the id of a call, the name of its function and its signature."""
+"""Takes the id of a call, the name of its function and its signature; of a text its key and no name."""
 Known = Callable[[str, str], str]
-"""The signature of a call by its id and the name of its function; empty: it is not known."""
+"""The signature of a call by its id and the name of its function, or of a text by its key and no name; empty:
+it is not known."""
 
 
 def forget(call_id: str, name: str, signature: str) -> None:
@@ -111,6 +113,11 @@ def at(extras: Json, provider: str = "") -> str:
 def of_text(signature: str, provider: str) -> Reasoning:
     """The thought that carries the signature of the text before it."""
     return Reasoning("", carried(signature, provider), "", "messages")
+
+
+def key_of_text(text: str) -> str:
+    """What the signature of a text is remembered by, in the place of the id of a call."""
+    return blake2b(text.strip().encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def carried(signature: str, provider: str) -> str:

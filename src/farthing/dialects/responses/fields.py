@@ -44,12 +44,13 @@ CODEX = "x-codex-"
 """How names in the `client_metadata` of Codex begin."""
 
 
-_OFFERED = frozenset({"image_generation", "web_search"})
+_OFFERED = frozenset({"image_generation", "tool_search", "web_search"})
 
 
 def is_offered_unasked(tool: Json, client_metadata: Any) -> bool:
-    """Whether a tool that the provider runs gives way: Codex offers a search with every request, and with
-    some of its models images, whether its user wants them or not, and works without them."""
+    """Whether a tool that only Responses has gives way: Codex offers a search with every request, and with
+    some of its models images and a search among tools, whether its user wants them or not, and works without
+    them."""
     if tool.get("type") not in _OFFERED or not isinstance(client_metadata, dict):
         return False
     return any(name.startswith(CODEX) for name in client_metadata)

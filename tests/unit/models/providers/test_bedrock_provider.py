@@ -241,6 +241,28 @@ def test_betas_that_bedrock_knows_go_into_the_body_and_no_others() -> None:
     assert "anthropic_beta" not in json.loads(body), "a client of chat means nothing by it"
 
 
+def test_what_is_one_beta_at_anthropic_goes_up_by_the_names_that_bedrock_has() -> None:
+    """Claude Code defers a tool in each request; without the beta Bedrock refuses the field."""
+    passed = (("anthropic-beta", "claude-code-20250219,advanced-tool-use-2025-11-20"),)
+    deferred = {"name": "f", "input_schema": {"type": "object"}, "defer_loading": True}
+    shown = {"name": "g", "input_schema": {"type": "object"}, "input_examples": [{}]}
+    search = {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"}
+    for tools, betas in (
+        ([deferred], ["tool-search-tool-2025-10-19"]),
+        ([search], ["tool-search-tool-2025-10-19"]),
+        ([shown, deferred], ["tool-search-tool-2025-10-19", "tool-examples-2025-10-29"]),
+        ([{"name": "h", "input_schema": {"type": "object"}}], None),
+        (None, None),
+    ):
+        own = (
+            RAW
+            if tools is None
+            else RAW.replace(b'{"model"', b'{"tools":%b,"model"' % json.dumps(tools).encode())
+        )
+        _, body = call(bedrock(), messages(own), passed=passed)
+        assert json.loads(body).get("anthropic_beta") == betas, tools
+
+
 USE: Json = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
 RESULT: Json = {"type": "tool_result", "tool_use_id": "t"}
 FILE: Json = {"type": "document", "source": {"type": "file", "file_id": "f"}}

@@ -160,8 +160,11 @@ class _Writer:
     def _choose(self, choice: ToolChoice) -> None:
         notes, can = self._notes, self._notes.abilities.choices
         if choice.parallel is False:
-            notes.unsaid.append("parallel_tool_calls")
-            notes.reasons["parallel_tool_calls"] = (
+            name = "parallel_tool_calls"
+            if self._said.dialect == "messages":
+                name = "tool_choice.disable_parallel_tool_use"
+            notes.unsaid.append(name)
+            notes.reasons[name] = (
                 "Converse cannot forbid parallel calls; leave it out, and take the calls one by one"
             )
         named = choice.mode == "named" or (
@@ -249,7 +252,7 @@ class _Writer:
             told = self._body.get("requestMetadata")
             self._body["requestMetadata"] = {"user": user, **(told if isinstance(told, dict) else {})}
         else:
-            self._notes.lacks("user", "Bedrock takes 256 letters, digits and some signs; send another")
+            self._notes.yielded.append(self._said.name_of("user"))
 
     def _think(self) -> None:
         """How much is to be thought: the client's word for it, else what its budget comes to."""
@@ -263,13 +266,21 @@ class _Writer:
         effort = {"minimal": "low", "": "medium"}.get(effort, effort)
         if effort == "none":
             return
-        if can == "none" or effort not in EFFORTS:
-            if can == "none":
-                why = f"{self._notes.model} cannot be asked to think; leave it out, or name another model"
-            else:
-                why = f"Converse takes {', '.join(EFFORTS)}; send one of them"
-            self._notes.lacks("thinking", why)
-            return
+        if can != "none" and effort in EFFORTS:
+            self._effort(effort)
+        elif can != "none":
+            self._notes.lacks("thinking", f"Converse takes {', '.join(EFFORTS)}; send one of them")
+        elif self._said.thinks_by_habit:
+            self._notes.yielded.append(self._said.name_of("thinking"))
+        else:
+            self._notes.lacks(
+                "thinking",
+                f"{self._notes.model} cannot be asked to think; leave it out, or name another model",
+            )
+
+    def _effort(self, effort: str) -> None:
+        """Say it where the model looks for it."""
+        can = self._notes.abilities.effort
         if can == "field":
             config = self._body.get("outputConfig")
             self._body["outputConfig"] = {"effort": effort, **(config if isinstance(config, dict) else {})}

@@ -8,6 +8,7 @@ import re
 from binascii import b2a_base64
 from typing import Any
 
+from farthing.dialects.chat.requests.lowered_messages import told_as_text
 from farthing.dialects.conversation import (
     Audio,
     Block,
@@ -80,6 +81,8 @@ class SourceWriter:
                 return self._video(value)
             case Opaque(kind="search_result", value=value):
                 return self._passage(value)
+            case Opaque(kind="tool_reference", value=value) if isinstance(value, dict):
+                return {"text": told_as_text(value)}
             case Opaque(kind=kind):
                 self._notes.unsaid.append(self._notes.said.name_of(kind))
         return None

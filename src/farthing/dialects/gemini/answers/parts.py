@@ -301,7 +301,9 @@ class PartsReader:
             self._kind = None
 
     def _sign(self, signature: str, found: list[Event]) -> None:
-        """Tell the signature of the text before it."""
+        """Tell the signature of the text before it, and have it remembered: not all clients hear of it."""
+        if self._kind is Text and self._said_chars < GROUNDING_CHARS_MAX:
+            self._note(signatures.key_of_text("".join(self._said)), "", signature)
         found.append(BlockStopped(self._add(signatures.of_text(signature, self._provider), found)))
 
     # -- how it ended --------------------------------------------------------------------------------------

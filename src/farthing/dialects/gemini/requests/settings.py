@@ -233,7 +233,9 @@ class SettingsWriter:
         name = notes.said.name_of("thinking")
         off = kind == "disabled" or (value is None and effort == "none") or budget == 0
         if can.thinking == "none":
-            if not off:
+            if not off and notes.said.thinks_by_habit:
+                notes.give_way(name)
+            elif not off:
                 notes.lacks(name, f"{notes.model} does not think; name a model since Gemini 2.5")
             return
         if off and can.thinks_always:

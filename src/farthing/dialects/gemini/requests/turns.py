@@ -281,13 +281,19 @@ class TurnWriter(TurnsInOrder):
                 written.append(part)
             else:
                 self._add(block, written)
-        last = signatures.at(turn.extras, self._notes.provider)
-        if last and written and "text" in written[-1]:
-            written[-1]["thoughtSignature"] = last
+        if written and "text" in written[-1]:
+            self._sign(written[-1], signatures.at(turn.extras, self._notes.provider))
         if first is not None and self._notes.abilities.signs:
             first.setdefault("thoughtSignature", signatures.ANY)
         if written:
             self._into("model").extend(written)
+
+    def _sign(self, text: Json, told: str) -> None:
+        """Add the signature that the client or the gateway has kept of it."""
+        signature = told or text.get("thoughtSignature")
+        signature = signature or self._known(signatures.key_of_text(text["text"]), "")
+        if signature:
+            text["thoughtSignature"] = signature
 
     def _thought(self, block: Reasoning, written: list[Json], proofs: dict[str, str]) -> str:
         """Take what a thought proves; the signature that the next call is to have, empty: none."""

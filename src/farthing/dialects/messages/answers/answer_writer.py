@@ -11,6 +11,7 @@ block: sent back in a history it would be refused.
 
 from typing import Any
 
+from farthing.dialects import proofs
 from farthing.dialects.call_ids import valid_id
 from farthing.dialects.call_inputs import input_of
 from farthing.dialects.conversation import (
@@ -156,12 +157,13 @@ def call_input(arguments: str, custom: bool) -> Json:
 
 def thought_of(block: Reasoning) -> Json | None:
     """Reasoning with the proof that it is Anthropic's own, if it is; without one it is text for people, and
-    its signature is empty. None: there is nothing to be read in it."""
+    its signature is empty. None: there is nothing to be read in it, or it proves the text before it alone.
+    Clients take the last block for the answer, as Claude Code does: none may stand behind the text."""
     ours = block.maker in ("messages", "chat", "")
     if block.redacted and block.maker == "messages":
         return {"type": "redacted_thinking", "data": block.redacted}
     signature = block.signature if ours else ""
-    if not block.text and not signature:
+    if not block.text and (not signature or proofs.is_of_text(signature)):
         return None
     return {"type": "thinking", "thinking": block.text, "signature": signature}
 

@@ -247,6 +247,9 @@ class SettingsWriter:
         if kind == "disabled" or (value is None and effort == "none"):
             told_off = can.thinking == "adaptive" or (can.thinking == "budget" and value is not None)
             return {"type": "disabled"} if told_off else None
+        if can.thinking == "none" and self._notes.said.thinks_by_habit:
+            self._notes.yielded.append(name)
+            return None
         if can.thinking == "none":
             self._notes.lacks(
                 name, f"{self._notes.model} does not think; name a newer model such as claude-sonnet-5"

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
+from farthing.dialects import proofs
 from farthing.dialects.conversation import (
     ArgumentsDelta,
     Block,
@@ -346,7 +347,7 @@ class EventWriter:
             return
         pieces = block.ready()
         if not block.begun:
-            if not pieces and start["type"] in LAZY:
+            if start["type"] in LAZY and all(map(_proves_text, pieces)):
                 return
             block.begun = True
             self._written += 1
@@ -388,6 +389,12 @@ def _given(said: Block) -> list[tuple[Json, int]]:
             return [*given, (signed, len(signature))] if signature else given
         case _:
             return []
+
+
+def _proves_text(delta: Json) -> bool:
+    """Whether it says nothing but the proof of the text before it (see `answer_writer.thought_of`)."""
+    signature = delta.get("signature")
+    return isinstance(signature, str) and proofs.is_of_text(signature)
 
 
 def _cited(citation: Json) -> Json:

@@ -6,7 +6,7 @@ from typing import Any
 from farthing.dialects.messages.citations import without_unsigned
 from farthing.dialects.messages.models import abilities
 from farthing.dialects.messages.requests.marking import with_marks
-from farthing.dialects.messages.requests.settings import BUDGET_TOKENS_MIN, without_thinking
+from farthing.dialects.messages.requests.settings import BUDGET_TOKENS_MIN, BUDGETS, without_thinking
 from farthing.dialects.proofs import is_signed
 from farthing.dialects.splice import REMOVED, Changes
 from farthing.types import Json, Prompt, Sent
@@ -22,8 +22,8 @@ THINKING, CITATIONS = "messages.thinking", "messages.citations"
 
 def changes(prompt: Prompt, sent: Sent, model: str) -> Changes:
     """The values that this call has other than its client's."""
-    body = sent.body
-    changed: dict[str, object] = {}
+    changed = fitted(sent, model)
+    body = {**sent.body, **changed} if changed else sent.body
     if body.get("model") != model:
         changed["model"] = model
     if _is_lowered(prompt, body):
@@ -33,14 +33,13 @@ def changes(prompt: Prompt, sent: Sent, model: str) -> Changes:
             changed["thinking"] = thinking
     if prompt.stream != (body.get("stream") is True):
         changed["stream"] = prompt.stream
-    return changed | _without_unsigned(sent, model)
+    return changed | _without_unsigned(sent, body, model)
 
 
-def _without_unsigned(sent: Sent, model: str) -> dict[str, object]:
-    """What changes where what another provider thought and cited is left out."""
+def _without_unsigned(sent: Sent, body: Json, model: str) -> dict[str, object]:
+    """What changes in `body` where what another provider thought and cited is left out."""
     if not _drops_unsigned(sent, model):
         return {}
-    body = sent.body
     messages, gone = _signed(body["messages"])
     changed: dict[str, object] = {"messages": messages}
     if THINKING in gone and _goes_on_without_thinking(body, messages):
@@ -70,16 +69,22 @@ def fit(body: Json, prompt: Prompt) -> None:
 
 def gave_way(prompt: Prompt, sent: Sent, model: str) -> tuple[str, ...]:
     """Names of fields that give way to a limit of ours, or to what the model takes."""
-    told = _thinking(prompt, sent.body)
+    older = fitted(sent, model)
+    body = {**sent.body, **older} if older else sent.body
+    told = _thinking(prompt, body)
     names: tuple[str, ...] = ()
     if told is not None:
         names = ("thinking.budget_tokens",) if "budget_tokens" in told else ("thinking",)
     if _drops_unsigned(sent, model):
-        messages, gone = _signed(sent.body["messages"])
+        messages, gone = _signed(body["messages"])
         names = (*names, *gone)
-        off = THINKING in gone and _goes_on_without_thinking(sent.body, messages)
+        off = THINKING in gone and _goes_on_without_thinking(body, messages)
         if off and "thinking" not in names:
             names = (*(name for name in names if name != "thinking.budget_tokens"), "thinking")
+    if older.get("thinking") is REMOVED:
+        names = (*(name for name in names if not name.startswith("thinking")), "thinking")
+    elif "output_config" in older and "thinking" not in older:
+        names = (*names, "output_config.effort")
     return names
 
 
@@ -88,7 +93,52 @@ def counted(sent: Sent, model: str) -> Changes:
     changed: dict[str, object] = {name: REMOVED for name in UNCOUNTED if name in sent.body}
     if sent.body.get("model") != model:
         changed["model"] = model
-    return changed | _without_unsigned(sent, model)
+    older = fitted(sent, model)
+    return changed | older | _without_unsigned(sent, {**sent.body, **older}, model)
+
+
+def fitted(sent: Sent, model: str) -> dict[str, object]:
+    """What changes where the gateway has chosen a model that is older than its client can know: agents that
+    do not know the name ask as of the newest, to think at its own measure and with instructions among the
+    turns. A model that the client has named is asked in its own words."""
+    body, can = sent.body, abilities(model)
+    asked = body.get("model")
+    if can.system_in_place or not can.signs or asked == model or str(asked).endswith(f"/{model}"):
+        return {}
+    changed: dict[str, object] = {}
+    told, config = body.get("thinking"), body.get("output_config")
+    effort = config.get("effort") if isinstance(config, dict) else None
+    if isinstance(told, dict) and told.get("type") == "adaptive" and can.thinking != "adaptive":
+        budget = min(BUDGETS.get(str(effort), BUDGETS["high"]), _output_max(body) * 4 // 5)
+        if can.thinking == "none" or budget < BUDGET_TOKENS_MIN:
+            managed = without_thinking(body.get("context_management"))
+            changed = {"thinking": REMOVED} | ({} if managed is None else {"context_management": managed})
+        else:
+            changed["thinking"] = {**told, "type": "enabled", "budget_tokens": budget}
+    if isinstance(config, dict) and effort is not None and effort not in can.effort:
+        kept = {name: value for name, value in config.items() if name != "effort"}
+        changed["output_config"] = kept or REMOVED
+    if any(message["role"] == "system" for message in body["messages"]):
+        changed["messages"] = [
+            _by_the_user(message) if message["role"] == "system" else message for message in body["messages"]
+        ]
+    return changed
+
+
+def _output_max(body: Json) -> int:
+    told = body.get("max_tokens")
+    return told if isinstance(told, int) else 0
+
+
+def _by_the_user(message: Json) -> Json:
+    """Instructions among the turns for a model that knows none there: in their place all the same."""
+    content = message["content"]
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    told = [
+        {**block, "text": f"<system>\n{block['text']}\n</system>"} if "text" in block else block
+        for block in blocks
+    ]
+    return {"role": "user", "content": told}
 
 
 def _is_lowered(prompt: Prompt, body: Json) -> bool:

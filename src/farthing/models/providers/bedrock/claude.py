@@ -14,6 +14,7 @@ from farthing.dialects.messages.requests import request_writer
 from farthing.dialects.splice import REMOVED
 from farthing.dialects.written import Written
 from farthing.models.providers.anthropic import edits
+from farthing.models.providers.anthropic.betas import supported
 from farthing.models.providers.http import word_in
 from farthing.models.providers.translated import conversation_of
 from farthing.models.providers.translating import written
@@ -115,13 +116,13 @@ def _dicts(value: Any) -> Iterable[Json]:
 
 def body_as_sent(prompt: Prompt, sent: Sent, model: str, betas: list[str]) -> bytes:
     """The body of a request of a client of Messages: its own bytes but for what has to change."""
-    changed = {**edits.changes(prompt, sent, model), **_moved(sent.body, betas)}
-    return written(sent, changed)
+    changed = supported(sent, edits.changes(prompt, sent, model), betas)
+    return written(sent, {**changed, **_moved(sent.body, betas)})
 
 
 def counted_as_sent(sent: Sent, model: str, betas: list[str]) -> bytes:
     """As `body_as_sent`, for a call that counts its tokens: Bedrock wants what it would be asked with."""
-    changed = {**edits.counted(sent, model), **_moved(sent.body, betas)}
+    changed = {**supported(sent, edits.counted(sent, model), betas), **_moved(sent.body, betas)}
     thinking = sent.body.get("thinking")
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
     changed["max_tokens"] = sent.body.get("max_tokens") or (budget + 1 if isinstance(budget, int) else 1)

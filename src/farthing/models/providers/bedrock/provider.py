@@ -174,7 +174,7 @@ class BedrockProvider(TranslatingProvider):
 
     def _betas_of(self, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> list[str]:
         """The betas that a client of Messages asks for; those of others are not meant for it."""
-        return betas.going_up(passed, self._betas) if passed and betas.of_messages(prompt) else []
+        return betas.going_up(passed, self._betas, prompt) if passed and betas.of_messages(prompt) else []
 
     def _head(
         self, model: str, call: str, body: bytes, request_id: str, passed: tuple[tuple[str, str], ...] = ()

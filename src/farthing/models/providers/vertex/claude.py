@@ -75,7 +75,9 @@ class VertexClaudeProvider(AnthropicProvider):
         head += b"x-request-id: %b\r\n" % request_id.encode()
         sent = self.as_sent(prompt)
         if sent is not None:
-            changed = {**edits.changes(prompt, sent, target.model), **INTERFACE, "model": REMOVED}
+            kept = betas.going_up(passed, self._betas, prompt)
+            changed = betas.supported(sent, edits.changes(prompt, sent, target.model), kept)
+            changed = {**changed, **INTERFACE, "model": REMOVED}
             return head, edits.marked(written(sent, changed), prompt, target.model)
         return head, write_json(_below(self._translations.body(prompt, target)))
 
@@ -88,7 +90,7 @@ class VertexClaudeProvider(AnthropicProvider):
             return head
         if not betas.of_messages(prompt):
             return head + self.passage.up(passed, OF_MESSAGES)
-        kept = betas.going_up(passed, known)
+        kept = betas.going_up(passed, known, prompt)
         others = tuple(pair for pair in passed if pair[0] != betas.HEADER)
         return head + self.passage.up((*others, (betas.HEADER, ",".join(kept))) if kept else others)
 
@@ -98,10 +100,13 @@ class VertexClaudeProvider(AnthropicProvider):
     def count_call(
         self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
     ) -> tuple[bytes, bytes] | None:
-        head = self._head_of(COUNT, prompt, passed, self._betas - UNCOUNTED_BETAS)
+        known = self._betas - UNCOUNTED_BETAS
+        head = self._head_of(COUNT, prompt, passed, known)
         sent = self.as_sent(prompt)
         if sent is not None:
-            return head, written(sent, {**edits.counted(sent, target.model), **INTERFACE})
+            kept = betas.going_up(passed, known, prompt)
+            changed = betas.supported(sent, edits.counted(sent, target.model), kept)
+            return head, written(sent, {**changed, **INTERFACE})
         return head, write_json({**self.counted_of(prompt, target), **INTERFACE})
 
 
