@@ -544,3 +544,47 @@ def test_models_that_write_and_profiles_are_listed_by_what_they_are_called_by() 
 def test_keys_of_aws_have_a_table_of_their_own() -> None:
     config = BedrockProviderConfig(region="us-east-1", aws=AwsConfig(profile="work"))
     assert config.signs
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"usage": {"cache_read_input_tokens": 900, "cache_creation_input_tokens": 50}},
+        {
+            "amazon-bedrock-invocationMetrics": {
+                "inputTokenCount": 7, "outputTokenCount": 5, "cacheReadInputTokenCount": 900,
+                "cacheWriteInputTokenCount": 50, "invocationLatency": 3,
+            }
+        },
+    ],
+)  # fmt: skip
+def test_what_went_by_the_cache_is_counted_where_the_last_event_is_first_to_tell_it(
+    told: Json, own: bool
+) -> None:
+    started: Json = {"id": "m", "role": "assistant", "content": [], "model": "c", "usage": {"input_tokens": 7}}
+    ending: Json = {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}}
+    wire = b"".join(
+        frames.chunk({"type": kind, **fields})
+        for kind, fields in zip(
+            ("message_start", "message_delta", "message_stop"),
+            ({"message": started}, ending, told),
+            strict=True,
+        )
+    )
+    decoder = bedrock().decoder(LIMIT, messages(RAW) if own else None)
+    decoder.feed(wire)
+    usage = decoder.usage
+    assert usage is not None and decoder.done
+    assert (usage.input_tokens, usage.output_tokens, usage.cached_tokens) == (957, 5, 900)
+    assert usage.cache_write_5m_tokens == 50
+
+
+def test_what_was_counted_before_stays_beside_the_metrics_of_the_last_event() -> None:
+    reader = bedrock().decoder(LIMIT)
+    reader.feed(CHUNKS)
+    metrics = {"inputTokenCount": 1, "outputTokenCount": 1, "cacheReadInputTokenCount": 3}
+    begun = CHUNKS[: len(CHUNKS) - len(frames.chunk({"type": "message_stop"}))]
+    again = bedrock().decoder(LIMIT)
+    again.feed(begun + frames.chunk({"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics}))
+    assert again.usage == reader.usage

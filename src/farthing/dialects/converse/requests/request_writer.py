@@ -24,6 +24,7 @@ from farthing.dialects.conversation import (
 )
 from farthing.dialects.converse.names import tool_name
 from farthing.dialects.converse.requests.notes import Notes
+from farthing.dialects.converse.requests.schemas import of_arguments
 from farthing.dialects.converse.requests.turns import TurnWriter
 from farthing.dialects.messages.requests.schemas import held
 from farthing.dialects.responses import fields as responses
@@ -48,7 +49,6 @@ _TIERS = {
     "reserved": "reserved",
 }
 _METADATA = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}", re.ASCII).fullmatch
-_NO_INPUT: Json = {"type": "object", "properties": {}}
 _UNSAID = {
     "choices": "Converse gives one answer; send the request that often",
     "seed": "Converse has no seed; leave it out",
@@ -129,9 +129,9 @@ class _Writer:
     def _tool(self, tool: Tool) -> Json | None:
         notes = self._notes
         if isinstance(tool, FunctionTool):
-            parameters = tool.parameters or _NO_INPUT
-            if "type" not in parameters:
-                parameters = {"type": "object", **parameters}
+            parameters, loosened = of_arguments(tool.parameters, plain=notes.abilities.plain_schemas)
+            if loosened:
+                notes.yielded.append("tools.parameters")
             spec: Json = {"name": tool_name(tool.name)}
             if tool.description and not tool.description.isspace():
                 spec["description"] = tool.description

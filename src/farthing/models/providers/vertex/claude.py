@@ -10,6 +10,7 @@ from urllib.parse import quote
 from farthing.config import VertexProviderConfig
 from farthing.dialects.splice import REMOVED
 from farthing.models.providers.anthropic import edits
+from farthing.models.providers.anthropic.elsewhere import VERTEX
 from farthing.models.providers.anthropic.provider import VERSION as VERSION_HEADER
 from farthing.models.providers.anthropic.provider import AnthropicProvider
 from farthing.models.providers.http import JSON
@@ -40,7 +41,9 @@ class VertexClaudeProvider(AnthropicProvider):
         token: BearerToken | None = None,
     ) -> None:
         """As `AnthropicProvider`, with the path of the version."""
-        super().__init__(name, origin, config, path=path or VERSION, passage=passage, token=token)
+        super().__init__(
+            name, origin, config, path=path or VERSION, passage=passage, token=token, cloud=VERTEX
+        )
         self._called = self.lasting_head("POST", f"{VERSION}{place_of(config)}/models/{_PLACE}", JSON)
         self._listed = list_of(config)
 
@@ -57,7 +60,8 @@ class VertexClaudeProvider(AnthropicProvider):
         head += b"x-request-id: %b\r\n" % request_id.encode()
         sent = self.as_sent(prompt)
         if sent is not None:
-            changed = {**edits.changes(prompt, sent, target.model), **INTERFACE, "model": REMOVED}
+            own = edits.changes(prompt, sent, target.model, VERTEX)
+            changed = {**own, **INTERFACE, "model": REMOVED}
             return head, edits.marked(written(sent, changed), prompt, target.model)
         return head, write_json(_below(self._translations.body(prompt, target)))
 
@@ -77,7 +81,7 @@ class VertexClaudeProvider(AnthropicProvider):
         head = self._head_of(COUNT, prompt, passed)
         sent = self.as_sent(prompt)
         if sent is not None:
-            return head, written(sent, {**edits.counted(sent, target.model), **INTERFACE})
+            return head, written(sent, {**edits.counted(sent, target.model, VERTEX), **INTERFACE})
         return head, write_json({**self.counted_of(prompt, target), **INTERFACE})
 
 
