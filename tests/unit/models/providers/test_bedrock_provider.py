@@ -562,7 +562,13 @@ def test_keys_of_aws_have_a_table_of_their_own() -> None:
 def test_what_went_by_the_cache_is_counted_where_the_last_event_is_first_to_tell_it(
     told: Json, own: bool
 ) -> None:
-    started: Json = {"id": "m", "role": "assistant", "content": [], "model": "c", "usage": {"input_tokens": 7}}
+    started: Json = {
+        "id": "m",
+        "role": "assistant",
+        "content": [],
+        "model": "c",
+        "usage": {"input_tokens": 7},
+    }
     ending: Json = {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}}
     wire = b"".join(
         frames.chunk({"type": kind, **fields})
