@@ -8,6 +8,7 @@ from tests.contract.test_provider import BEDROCK, prompt
 from tests.unit.models.providers.test_messages_as_sent import sent_of
 
 from farthing.config import AnthropicProviderConfig, Secret, VertexProviderConfig
+from farthing.models.providers.anthropic.elsewhere import messages_last
 from farthing.models.providers.anthropic.provider import AnthropicProvider
 from farthing.models.providers.vertex.claude import VertexClaudeProvider
 from farthing.models.transport.origin import HttpOrigin
@@ -166,3 +167,22 @@ def test_bedrock_is_told_the_betas_without_which_it_refuses_what_is_asked(
     header = (("anthropic-beta", "advanced-tool-use-2025-11-20,context-1m-2025-08-07"),)
     told, _ = up(BEDROCK.provider, {**ASKED, **fields}, passed=header)
     assert told["anthropic_beta"] == ["context-1m-2025-08-07", *(betas or [])]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_at_vertex_messages_stand_behind_what_stays_the_same(own: bool) -> None:
+    tools: Any = [TOOL] if own else [{"type": "function", "function": {"name": "f"}}]
+    turns = ASKED["messages"] if own else [{"role": "system", "content": "s"}, *ASKED["messages"]]
+    body = {"max_tokens": 9, "messages": turns, "model": "x", "tools": tools}
+    body |= {"system": [{"type": "text", "text": "s"}]} if own else {}
+    told, _ = up(CLOUDS["vertex"], body, "claude-sonnet-5", own=own)
+    assert list(told)[-1] == "messages" and {"system", "tools"} < told.keys()
+    assert told["messages"][-1]["role"] == "user" and "model" not in told
+
+
+def test_a_body_whose_messages_are_last_keeps_its_bytes() -> None:
+    raw = b'{ "system": "s",\r\n "messages" : [ {"role":"user","content":"\\u00e9 1.10"} ], "max_tokens": 9 }'
+    assert messages_last(raw) == raw
+    moved = messages_last(b'{"messages": [1.10, "\\u00e9"], "system":  "s", "max_tokens": 9 }')
+    assert moved == b'{"system":"s","max_tokens":9,"messages":[1.10, "\\u00e9"]}'
+    assert messages_last(b"[]") == b"[]" and messages_last(b'{"a":1}') == b'{"a":1}'

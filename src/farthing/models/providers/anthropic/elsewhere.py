@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from farthing.dialects.messages.models import abilities, version_of
 from farthing.dialects.messages.requests.marking import UNMARKED
-from farthing.dialects.splice import REMOVED, Changes
+from farthing.dialects.splice import REMOVED, Changes, members
+from farthing.text.lenient_json import write_json
 from farthing.types import Json
 
 MARK, EAGER = "cache_control", "eager_input_streaming"
@@ -101,6 +102,20 @@ def changes(body: Json, changed: Changes, model: str, cloud: Cloud) -> dict[str,
         return dict(changed)
     now = {name: value for name, value in {**body, **changed}.items() if value is not REMOVED}
     return {**changed, **fitted(now, model, cloud).changed}
+
+
+def messages_last(raw: bytes) -> bytes:
+    """The body `raw` with its messages behind all else, byte for byte; itself if they are. Vertex finds a
+    prefix in its cache by how the body begins, and messages are what grows."""
+    found = members(raw)
+    if found is None or "messages" not in found:
+        return raw
+    at = found["messages"]
+    if not any(found[name] > at for name in ("system", "tools") if name in found):
+        return raw
+    names = [*(name for name in found if name != "messages"), "messages"]
+    fields = [b"%b:%b" % (write_json(name), raw[slice(*found[name])]) for name in names]
+    return b"{%b}" % b",".join(fields)
 
 
 def _turn(message: Any, found: Fitted) -> Any:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from farthing.config import VertexProviderConfig
 from farthing.dialects.splice import REMOVED
 from farthing.models.providers.anthropic import edits
-from farthing.models.providers.anthropic.elsewhere import VERTEX
+from farthing.models.providers.anthropic.elsewhere import VERTEX, messages_last
 from farthing.models.providers.anthropic.provider import VERSION as VERSION_HEADER
 from farthing.models.providers.anthropic.provider import AnthropicProvider
 from farthing.models.providers.http import JSON
@@ -62,7 +62,7 @@ class VertexClaudeProvider(AnthropicProvider):
         if sent is not None:
             own = edits.changes(prompt, sent, target.model, VERTEX)
             changed = {**own, **INTERFACE, "model": REMOVED}
-            return head, edits.marked(written(sent, changed), prompt, target.model)
+            return head, messages_last(edits.marked(written(sent, changed), prompt, target.model))
         return head, write_json(_below(self._translations.body(prompt, target)))
 
     def _head_of(self, method: str, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> bytes:
@@ -87,4 +87,5 @@ class VertexClaudeProvider(AnthropicProvider):
 
 def _below(body: Json) -> Json:
     """A request as it stands below the path that names its model."""
-    return {**INTERFACE, **{name: value for name, value in body.items() if name != "model"}}
+    above = {name: value for name, value in body.items() if name not in ("model", "messages")}
+    return {**INTERFACE, **above, "messages": body["messages"]}
