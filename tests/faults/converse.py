@@ -292,6 +292,8 @@ class Bedrock:
                 wrong = faults({**body, "modelId": model}, "CountTokensRequest")
                 return (400, "; ".join(wrong)) if wrong else None
             if operation.startswith("converse"):
+                if "meta." in model and operation == "converse-stream" and "toolConfig" in body:
+                    return 400, "This model doesn't support tool use in streaming mode."
                 check(body)
                 return None
         except Invalid as invalid:

@@ -528,6 +528,24 @@ def test_instructions_in_between_stay_in_their_place() -> None:
     assert [block["text"] for block in body["messages"][2]["content"]] == ["<system>\ns\n</system>", "hi"]
 
 
+@pytest.mark.parametrize(
+    ("model", "apart"),
+    [
+        ("amazon.titan-text-express-v1", False),
+        ("mistral.mistral-7b-instruct-v0:2", False),
+        ("mistral.mixtral-8x7b-instruct-v0:1", False),
+        (MISTRAL, True),
+        ("mistral.mistral-small-2402-v1:0", True),
+        (NOVA, True),
+    ],
+)
+def test_models_without_instructions_are_told_them_by_the_user(model: str, apart: bool) -> None:
+    body = body_of(model, messages=[{"role": "system", "content": "s"}, *HI])
+    texts = [block["text"] for block in body["messages"][0]["content"]]
+    assert ("system" in body) is apart
+    assert texts == (["hi"] if apart else ["<system>\ns\n</system>", "hi"])
+
+
 def test_instructions_between_a_call_and_its_result_wait_for_it() -> None:
     between = [*HI, calls(call("c1")), {"role": "system", "content": "s"}, result("c1")]
     body = body_of(messages=between, tools=TOOLS)

@@ -123,6 +123,30 @@ def test_the_path_names_the_model_the_dialect_and_the_stream(
     assert {"model", "stream"}.isdisjoint(json.loads(body))
 
 
+@pytest.mark.parametrize(
+    ("model", "streams"),
+    [
+        ("us.meta.llama4-maverick-17b-instruct-v1:0", False),
+        ("writer.palmyra-x5-v1:0", False),
+        ("mistral.mistral-large-2407-v1:0", False),
+        ("us.mistral.pixtral-large-2502-v1:0", False),
+        ("us.deepseek.r1-v1:0", False),
+        ("deepseek.v3-v1:0", True),
+        ("mistral.mistral-large-3-675b-instruct", True),
+        ("amazon.nova-lite-v1:0", True),
+    ],
+)
+def test_a_model_that_calls_no_tools_in_a_stream_is_asked_for_all_at_once(model: str, streams: bool) -> None:
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    head, _ = call(bedrock(), prompt(stream=True, tools=tools), model)
+    assert path_of(head).endswith("/converse-stream") is streams
+    head, _ = call(bedrock(), prompt(stream=True), model)
+    assert path_of(head).endswith("/converse-stream")
+    whole = converse([uses("t", "look", input={})], "tool_use")
+    told = bedrock().decoder(LIMIT, prompt(stream=True, tools=tools)).whole(whole)
+    assert b'"look"' in told and b"chat.completion.chunk" in told and b'"tool_calls"' in told
+
+
 def test_where_no_address_is_given_it_is_that_of_the_region() -> None:
     assert BedrockProviderConfig(region="eu-west-1").base_url == (
         "https://bedrock-runtime.eu-west-1.amazonaws.com"
@@ -389,6 +413,16 @@ def test_the_client_sees_its_own_names_of_tools_whole_and_streamed() -> None:
     assert json.loads(reply.body)["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == own
     stream = converse_stream((uses("t", named), []), stop="tool_use")
     assert own.encode() in BEDROCK.provider.decoder(LIMIT, asked).feed(stream)
+
+
+@pytest.mark.parametrize("own", ["docs-search", "9lives", "naïve", "é", "a-" * 40])
+def test_nova_gets_names_of_tools_that_it_can_call_and_the_client_its_own(own: str) -> None:
+    asked = prompt(tools=[{"type": "function", "function": {"name": own}}])
+    body = json.loads(call(bedrock(), asked, "us.amazon.nova-pro-v1:0")[1])
+    named = body["toolConfig"]["tools"][0]["toolSpec"]["name"]
+    assert re.fullmatch("[a-zA-Z][a-zA-Z0-9_]{0,63}", named)
+    reply = BEDROCK.provider.whole({}, converse([uses("t", named, input={})], "tool_use"), asked)
+    assert json.loads(reply.body)["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == own
 
 
 def read(stream: bytes, asked: Prompt, step: int) -> tuple[bytes, bytes, bytes | None]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from farthing.dialects.conversation import Conversation
 from farthing.dialects.converse.models import abilities
+from farthing.dialects.converse.names import tool_name
 from farthing.types import Json
 
 GIVES_WAY = frozenset({"caller", "toolset_name", "transformations"})
@@ -27,6 +28,10 @@ class Notes:
         """Names of those that gave way to others."""
         self.reasons: dict[str, str] = {}
         """Why a name of `unsaid` is there, and what helps."""
+
+    def tool_name(self, name: str) -> str:
+        """What the model is told of the client's name of a tool."""
+        return tool_name(name, plain=self.abilities.plain_names)
 
     def lacks(self, field: str, reason: str) -> None:
         """The model cannot be told `field` of the conversation."""

@@ -21,7 +21,6 @@ from farthing.dialects.conversation import (
     Turn,
 )
 from farthing.dialects.converse.answers.answer_reader import REDACTED, SIGNATURE
-from farthing.dialects.converse.names import tool_name
 from farthing.dialects.converse.requests.notes import Notes
 from farthing.dialects.converse.requests.sources import SourceWriter
 from farthing.types import Json
@@ -224,7 +223,13 @@ class TurnWriter:
         self._open.add(call.id)
         given: Any = {"input": call.arguments} if call.custom else self._inputs.read(call.arguments)
         self._notes.unknown(call.extras)
-        return {"toolUse": {"toolUseId": self._new_id(call.id), "name": tool_name(call.name), "input": given}}
+        return {
+            "toolUse": {
+                "toolUseId": self._new_id(call.id),
+                "name": self._notes.tool_name(call.name),
+                "input": given,
+            }
+        }
 
     def _result(self, into: list[Json], result: ToolResult) -> None:
         self._open.discard(result.call_id)

@@ -25,7 +25,7 @@ from farthing.config import BedrockProviderConfig, ProviderConfig
 from farthing.dialects.chat.answers.reply import WholeReply
 from farthing.dialects.converse.answers.answer_reader import NOBODY, Asked
 from farthing.dialects.converse.errors import as_error, exception_name
-from farthing.dialects.converse.models import is_claude, without_place
+from farthing.dialects.converse.models import abilities, is_claude, without_place
 from farthing.dialects.converse.names import own_name
 from farthing.dialects.converse.requests import request_writer
 from farthing.dialects.messages.errors import is_error, read_error
@@ -152,8 +152,10 @@ class BedrockProvider(TranslatingProvider):
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
         if not is_claude(target.model):
-            call = "converse-stream" if prompt.stream else "converse"
-            body = write_json(self._translations.body(prompt, target))
+            asked = self._translations.body(prompt, target)
+            streams = prompt.stream and ("toolConfig" not in asked or abilities(target.model).streams_tools)
+            call = "converse-stream" if streams else "converse"  # read as well in the place of a stream
+            body = write_json(asked)
             return self._head(target.model, call, body, request_id, passed), body
         call = "invoke-with-response-stream" if prompt.stream else "invoke"
         sent = self.as_sent(prompt)
