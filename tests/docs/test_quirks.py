@@ -28,6 +28,16 @@ def others(quirks: Quirks) -> str:
         found.append("ids of calls have nine characters")
     if not quirks.stream_options:
         found.append("no `stream_options`: usage comes unasked")
+    if quirks.strict:
+        found.append("unknown fields of messages, calls and tools are refused")
+    if quirks.thoughts != "reasoning_content":
+        found.append(
+            f"thoughts are `{quirks.thoughts}`" if quirks.thoughts else "no thoughts of earlier answers"
+        )
+    if not quirks.user_behind_tools:
+        found.append("no user right behind what a tool gave: an answer (`.`) stands between")
+    if quirks.proofs:
+        found.append("calls of other models get the proof that Gemini 3 wants")
     return "; ".join(found)
 
 

@@ -111,6 +111,26 @@ def test_parallel_calls_go_round_until_their_answer(
         assert last.json["choices"][0]["message"]["content"] == "echo: thanks"
 
 
+def test_a_stream_with_tools_of_a_model_that_has_none_comes_whole(
+    gateway: Running, upstream: FaultProvider
+) -> None:
+    llama = "b/us.meta.llama4-maverick-17b-instruct-v1:0"
+    reply = told(gateway, [user("the weather")], llama, tools=[WEATHER], stream=True)
+    assert call_of(upstream).path.endswith("/converse")
+    assert [json.loads(one["function"]["arguments"])["days"] for one in calls_in(reply)] == [1]
+    assert reply.events[-2]["choices"][0]["finish_reason"] == "tool_calls" and reply.events[-1] == "[DONE]"
+    usage = gateway.receipt_of(reply).usage
+    assert usage is not None and usage.output_tokens == call_of(upstream).completion_tokens
+    tool = {"name": "weather", "input_schema": WEATHER["function"]["parameters"]}
+    body = {"model": llama, "messages": [user("the weather")], "max_tokens": 99, "tools": [tool]}
+    events = gateway.post(PATH, {**body, "stream": True}).events
+    assert events[-1]["type"] == "message_stop"
+    begun = [event["content_block"] for event in events if event["type"] == "content_block_start"]
+    assert ("tool_use", "weather") in [(block["type"], block.get("name")) for block in begun]
+    told(gateway, [user("two")], llama, stream=True)
+    assert call_of(upstream).path.endswith("/converse-stream"), "with no tools it is a stream"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_a_model_thought_comes_back_signed_to_its_provider(
     gateway: Running, upstream: FaultProvider, stream: bool

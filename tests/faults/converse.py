@@ -297,10 +297,15 @@ class Bedrock:
                 wrong = faults({**body, "modelId": model}, "CountTokensRequest")
                 return (400, "; ".join(wrong)) if wrong else None
             if operation.startswith("converse"):
+                if "meta." in model and operation == "converse-stream" and "toolConfig" in body:
+                    return 400, "This model doesn't support tool use in streaming mode."
                 check(body)
                 return None
         except Invalid as invalid:
             return 400, str(invalid)
+        return self._refused_claude(request, model, body, plan)
+
+    def _refused_claude(self, request: Incoming, model: str, body: Json, plan: Plan) -> Refusal | None:
         if body.get("anthropic_version") != "bedrock-2023-05-31":
             return 400, "anthropic_version: Field required"
         asks = {name: value for name, value in body.items() if not name.startswith("anthropic_")}

@@ -3,7 +3,11 @@
 import pytest
 
 from farthing.config import is_within, loads, regions_of, remaining
-from farthing.config.settings.gateway import AnthropicProviderConfig, OpenAIProviderConfig
+from farthing.config.settings.gateway import (
+    AnthropicProviderConfig,
+    BedrockProviderConfig,
+    OpenAIProviderConfig,
+)
 from farthing.errors import ConfigError
 
 
@@ -16,6 +20,8 @@ from farthing.errors import ConfigError
         ("https://bedrock-runtime.eu-west-1.amazonaws.com", "eu.anthropic.claude-3", "eu"),
         ("https://bedrock-runtime.eu-west-1.amazonaws.com", "global.anthropic.claude-3", ""),
         ("https://bedrock-runtime.us-east-1.amazonaws.com", "us.anthropic.claude-3", "us"),
+        ("https://bedrock-runtime.ap-south-1.amazonaws.com", "in.anthropic.claude-3", "in"),
+        ("https://bedrock-runtime.eu-west-1.amazonaws.com", "later.anthropic.claude-3", ""),
         (
             "https://bedrock-runtime.eu-west-1.amazonaws.com",
             "arn:aws:bedrock:eu-west-1:1:application-inference-profile/x",
@@ -45,6 +51,13 @@ def test_the_setting_wins_but_not_over_a_profile_that_answers_elsewhere() -> Non
     )
     assert regions_of(bedrock, "claude") == ("eu-west-1",)
     assert regions_of(bedrock, "global.claude") == ("",)
+
+
+def test_a_profile_answers_where_it_does_by_any_address_of_bedrock() -> None:
+    bedrock = BedrockProviderConfig(base_url="https://bedrock.example", region="eu-west-1")
+    assert regions_of(bedrock, "anthropic.claude-3") == ("eu-west-1",)
+    assert regions_of(bedrock, "us.anthropic.claude-3") == ("us",)
+    assert regions_of(bedrock, "arn:aws:bedrock:eu-west-1:1:application-inference-profile/x") == ("",)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.unit.dialects.test_chat_to_messages import BODY
 
 from farthing.dialects import proofs
 from farthing.dialects.chat.requests.request_reader import read
-from farthing.dialects.converse.models import abilities, is_claude
+from farthing.dialects.converse.models import abilities, is_claude, place_of
 from farthing.dialects.converse.names import own_name, tool_name
 from farthing.dialects.converse.requests.request_writer import translate
 from farthing.dialects.messages.requests import request_reader as messages
@@ -584,6 +584,24 @@ def test_instructions_in_between_stay_in_their_place() -> None:
     assert [block["text"] for block in body["messages"][2]["content"]] == ["<system>\ns\n</system>", "hi"]
 
 
+@pytest.mark.parametrize(
+    ("model", "apart"),
+    [
+        ("amazon.titan-text-express-v1", False),
+        ("mistral.mistral-7b-instruct-v0:2", False),
+        ("mistral.mixtral-8x7b-instruct-v0:1", False),
+        (MISTRAL, True),
+        ("mistral.mistral-small-2402-v1:0", True),
+        (NOVA, True),
+    ],
+)
+def test_models_without_instructions_are_told_them_by_the_user(model: str, apart: bool) -> None:
+    body = body_of(model, messages=[{"role": "system", "content": "s"}, *HI])
+    texts = [block["text"] for block in body["messages"][0]["content"]]
+    assert ("system" in body) is apart
+    assert texts == (["hi"] if apart else ["<system>\ns\n</system>", "hi"])
+
+
 def test_instructions_between_a_call_and_its_result_wait_for_it() -> None:
     between = [*HI, calls(call("c1")), {"role": "system", "content": "s"}, result("c1")]
     body = body_of(messages=between, tools=TOOLS)
@@ -633,3 +651,104 @@ def test_what_only_the_gateway_may_read_is_not_read_for_a_client_unless_that_is_
     for files in ((), ("s3://others/",)):
         assert translate(said, model=ANY, files=files).unsaid == ("video_url",)
     assert translate(said, model=ANY, files=("s3://films/",)).unsaid == ()
+
+
+# -- schemas of arguments ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [NOVA, LLAMA])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"type": None},
+        {"type": ["object", "null"]},
+        {"type": "string"},
+        {"type": "object", "properties": None, "required": None},
+        {"properties": {"a": {"type": "integer"}}},
+    ],
+)
+def test_arguments_are_one_object_whatever_their_schema_says(parameters: Json, model: str) -> None:
+    told = body_of(model, tools=[tool("f", parameters=parameters)])
+    schema = told["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
+    assert schema["type"] == "object"
+    assert schema.get("properties", {}).__class__ is dict and None not in schema.values()
+
+
+def test_nova_gets_the_root_of_a_schema_that_it_takes_with_definitions_in_their_places() -> None:
+    node: Json = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
+    parameters: Json = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A",
+        "type": "object",
+        "properties": {
+            "a": {"$ref": "#/$defs/one", "description": "d"},
+            "b": {"type": "array", "items": {"$ref": "#/$defs/one"}},
+            "c": {"$ref": "#/$defs/node"},
+            "$defs": {"type": "string"},
+        },
+        "required": ["a"],
+        "additionalProperties": False,
+        "$defs": {"one": {"type": "string", "enum": ["x"]}, "node": node},
+    }
+    before = json.dumps(parameters)
+    told = written(NOVA, tools=[tool("f", parameters=parameters)])
+    one = {"type": "string", "enum": ["x"]}
+    assert told.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {
+        "type": "object",
+        "properties": {
+            "a": {**one, "description": "d"},
+            "b": {"type": "array", "items": one},
+            "c": {"type": "object", "properties": {"next": {}}},
+            "$defs": {"type": "string"},
+        },
+        "required": ["a"],
+    }
+    assert not told.yielded and json.dumps(parameters) == before
+    whole = written(LLAMA, tools=[tool("f", parameters=parameters)])
+    assert whole.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == parameters
+
+
+def test_what_nova_cannot_hold_arguments_to_is_told() -> None:
+    parameters = {"type": "object", "anyOf": [NUMBER, {"$ref": "#/definitions/b"}], "minProperties": 1}
+    parameters["definitions"] = {"b": {"type": "object", "properties": {"b": {"type": "string"}}}}
+    told = written(NOVA, tools=[tool("f", parameters=parameters)])
+    assert told.body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"type": "string"}},
+    }
+    assert told.yielded == ("tools.parameters",)
+
+
+def test_a_schema_that_grows_without_end_does_not() -> None:
+    wide: Json = {f"d{at}": {"anyOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 9} for at in range(60)}
+    parameters = {"type": "object", "properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": wide}
+    told = written(NOVA, tools=[tool("f", parameters=parameters)])
+    assert len(json.dumps(told.body)) < 1_000_000
+
+
+# -- names ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["in.amazon.nova-pro-v1:0", "later.amazon.nova-pro-v1:0", NOVA])
+def test_a_place_before_a_model_does_not_change_what_it_takes(model: str) -> None:
+    assert abilities(model) == abilities("amazon.nova-pro-v1:0")
+
+
+@pytest.mark.parametrize(
+    ("model", "place"),
+    [
+        ("in.amazon.nova-pro-v1:0", "in"), ("us-gov.anthropic.claude-5", "us-gov"), ("eu.qwen.qwen3", "eu"),
+        ("later.zai.glm-4.7", "later"), ("deepseek.v3.2", ""), ("openai.gpt-5.6", ""), ("zai.glm-4.7", ""),
+        (ANY, ""), ("arn:aws:bedrock:us-east-1:1:inference-profile/us.amazon.nova", ""),
+    ],
+)  # fmt: skip
+def test_the_place_of_a_profile_is_told_from_the_maker_of_a_model(model: str, place: str) -> None:
+    assert place_of(model) == place
+
+
+def test_documents_that_differ_in_case_alone_have_different_names() -> None:
+    one = {"type": "file", "file": {"filename": "Report.pdf", "file_data": PDF}}
+    two = {"type": "file", "file": {"filename": "report.pdf", "file_data": PDF}}
+    told = body_of(NOVA, messages=content(one, two, {"type": "text", "text": "x"}))
+    names = [block["document"]["name"] for block in told["messages"][0]["content"][:2]]
+    assert names == ["Report", "report-2"]

@@ -11,7 +11,8 @@ import re
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
-from farthing.config.settings.gateway import ProviderConfig
+from farthing.config.settings.gateway import BedrockProviderConfig, ProviderConfig
+from farthing.dialects.converse.models import place_of
 
 UNKNOWN = ""
 LOCAL = "local"
@@ -66,29 +67,32 @@ _PROFILES: Mapping[str, str] = {
     "jp": "jp",
     "au": "au",
     "ca": "ca",
+    "in": "in",
     "apac": "apac",
-    "global": UNKNOWN,
 }
-"""How Bedrock's inference profiles begin: each answers anywhere in its area, whatever region is asked."""
+"""How Bedrock's inference profiles begin: each answers anywhere in its area, whatever region is asked. Of
+others (`global`, and those of a later day) it is unknown where."""
 
 
 def regions_of(provider: ProviderConfig, model: str) -> tuple[str, ...]:
     """Where a model of a provider answers, at each of its addresses; an empty text: unknown."""
-    found = [region_at(provider.base_url, provider.region, model)]
-    found += [region_at(one.base_url, one.region, model) for one in provider.replicas]
+    bedrock = isinstance(provider, BedrockProviderConfig)
+    found = [region_at(provider.base_url, provider.region, model, bedrock=bedrock)]
+    found += [region_at(one.base_url, one.region, model, bedrock=bedrock) for one in provider.replicas]
     return tuple(dict.fromkeys(found))
 
 
-def region_at(base_url: str, region: str, model: str) -> str:
-    """Where a model answers at an address whose table says `region`; empty: unknown."""
+def region_at(base_url: str, region: str, model: str, *, bedrock: bool = False) -> str:
+    """Where a model answers at an address whose table says `region`; empty: unknown. `bedrock`: its models
+    are named as there, whatever the address."""
     host = _host(base_url)
     aws = _AWS.search(host)
-    if aws is not None:
+    if aws is not None or bedrock:
         if model.startswith("arn:") and "application-inference-profile" in model:
             return UNKNOWN
-        profile = model.rpartition("/")[2].partition(".")[0]
-        if profile in _PROFILES:
-            return _PROFILES[profile]
+        place = place_of(model.rpartition("/")[2])
+        if place:
+            return _PROFILES.get(place, UNKNOWN)
     if region:
         return region.lower()
     return aws[1] if aws is not None else _by_host(host)

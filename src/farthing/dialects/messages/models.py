@@ -66,17 +66,19 @@ def abilities(model: str, listed: Features = NOTHING_SAID) -> Abilities:
     return found
 
 
-def _by_name(model: str) -> Abilities:
+def version_of(model: str) -> tuple[int, int]:
+    """As a model's name tells it."""
     name = model.lower()
     found = _NAME.search(name)
     if found is None:
-        version = _NEWEST if "claude" in name else (4, 0)
-    elif found[1] is not None:
-        version = (int(found[1]), int(found[2] or 0))
-    elif found[3] is not None:
-        version = (int(found[3]), int(found[4] or 0))
-    else:
-        version = _NEWEST
+        return _NEWEST if "claude" in name else (4, 0)
+    if found[1] is not None:
+        return int(found[1]), int(found[2] or 0)
+    return _NEWEST if found[3] is None else (int(found[3]), int(found[4] or 0))
+
+
+def _by_name(model: str) -> Abilities:
+    name, version = model.lower(), version_of(model)
     adaptive = version >= (4, 6)
     efforts = (
         ("low", "medium", "high", "xhigh", "max") if version >= (4, 7) else ("low", "medium", "high", "max")

@@ -34,6 +34,14 @@ _NO_NAME = re.compile(r"[^a-z0-9_]+")
 _NUMBER = re.compile(r"\s*\d{1,15}(?:\.\d{0,15})?\s*", re.ASCII)
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _PROMPT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+_METRICS = "amazon-bedrock-invocationMetrics"
+_OF_METRICS = {
+    "input_tokens": "inputTokenCount",
+    "output_tokens": "outputTokenCount",
+    "cache_read_input_tokens": "cacheReadInputTokenCount",
+    "cache_creation_input_tokens": "cacheWriteInputTokenCount",
+}
+"""What Bedrock's metrics call the counts of a usage; the cache is no part of their input either."""
 _FIELDS = (
     *_TOKENS, "cache_creation", "iterations", "output_tokens_details", "server_tool_use", "service_tier",
     "speed", "inference_geo",
@@ -59,6 +67,21 @@ def merged(before: Json, later: Any) -> Json:
         if isinstance(split, dict) and _split_sum(split) != _count(told["cache_creation_input_tokens"]):
             told["cache_creation"] = None  # a split of other counts than these
     return {**before, **told}
+
+
+def last_counts(event: Json, before: Json) -> Json:
+    """What a `message_stop` counts: at Bedrock alone it has a usage, or metrics of its own, and they may be
+    first to tell what went by the prefix cache. `before`: the counts so far, which metrics only fill up."""
+    usage, metrics = event.get("usage"), event.get(_METRICS)
+    told: Json = usage if usage.__class__ is dict else {}
+    if metrics.__class__ is not dict:
+        return told
+    found = {
+        name: metrics.get(theirs)
+        for name, theirs in _OF_METRICS.items()
+        if not _count(told.get(name)) and not _count(before.get(name)) and _count(metrics.get(theirs))
+    }
+    return {**told, **found}
 
 
 class Runs(NamedTuple):

@@ -15,6 +15,8 @@ _HOSTS: dict[str, Quirks] = {
     "api.groq.com": Quirks(
         refused=OF_OPENAI - {"store"} | {"logit_bias", "logprobs", "n", "prompt_cache_key", "top_logprobs"},
         names=False,
+        strict=True,
+        thoughts="",
     ),
     "api.mistral.ai": Quirks(
         limit="max_tokens",
@@ -24,6 +26,9 @@ _HOSTS: dict[str, Quirks] = {
         developer=False,
         short_call_ids=True,
         stream_options=False,
+        strict=True,
+        thoughts="",
+        user_behind_tools=False,
     ),
     "api.deepseek.com": Quirks(
         limit="max_tokens",
@@ -34,13 +39,19 @@ _HOSTS: dict[str, Quirks] = {
     "api.together.xyz": Quirks(limit="max_tokens", developer=False),
     "api.x.ai": Quirks(refused_by=((r"^grok-(?!2|3(?!-mini)|.*non-reasoning)", _OF_REASONING_GROK),)),
     "api.fireworks.ai": Quirks(refused=OF_OPENAI - {"prediction"}, developer=False),
-    "api.cerebras.ai": Quirks(refused=(OF_OPENAI | {"metadata", "top_k"}) - {"prediction"}, developer=False),
+    "api.cerebras.ai": Quirks(
+        refused=(OF_OPENAI | {"metadata", "top_k"}) - {"prediction"},
+        developer=False,
+        strict=True,
+        thoughts="reasoning",
+    ),
     "api.moonshot.ai": Quirks(
         refused_by=((r"^kimi-", _FIXED_BY_KIMI),),
         demands=False,
         developer=False,
     ),
 }
+_HOSTS["generativelanguage.googleapis.com"] = _HOSTS["aiplatform.googleapis.com"] = Quirks(proofs=True)
 _HOSTS["api.moonshot.cn"] = _HOSTS["api.moonshot.ai"]
 _NAMES: dict[str, Quirks] = {
     "vllm": _LOCAL,

@@ -46,6 +46,8 @@ PREFIX_CHARS_MIN = 4_096
 """A shorter prefix is worth no affinity: most providers cache from 1,024 tokens on."""
 JITTER = 0.1
 """So that lanes that are about equally good share the calls."""
+UNPAID = 402
+"""The status of a provider whose account has no money left; OpenAI says it with a 429."""
 KEY_REST_S = 60.0
 """How long a key rests that was refused, or whose account has no money left. Then it is tried again."""
 _DIGEST_BYTES = 12
@@ -330,7 +332,7 @@ def affinity_of(request: Request, homes: int) -> Affinity | None:
 
 def _may_be_the_key(error: ProviderError) -> bool:
     """Whether another key at the same address may succeed."""
-    return isinstance(error, KeyRejected) or error.upstream_status == 429
+    return isinstance(error, KeyRejected) or error.upstream_status in (UNPAID, 429)
 
 
 def _is_the_address(error: ProviderError) -> bool:
@@ -341,7 +343,8 @@ def _is_the_address(error: ProviderError) -> bool:
 
 def _is_spent(error: ProviderError) -> bool:
     """Whether an account has no money left, which no pause ends."""
-    return isinstance(error, ProviderBusy) and error.upstream_status == 429 and not error.again
+    spent = isinstance(error, ProviderBusy) and error.upstream_status == 429 and not error.again
+    return spent or error.upstream_status == UNPAID
 
 
 def _took_s(lane: Lane, now_s: float) -> float | None:

@@ -86,6 +86,7 @@ def test_a_target_rests_when_all_its_lanes_do_and_says_why_the_first_does_that_i
     [
         (busy(), {"a 2", "b 1", "b 2"}),
         (KeyRejected("refused", upstream_status=401), {"a 2", "b 1", "b 2"}),
+        (ProviderRejected("no money", upstream_status=402), {"a 2", "b 1", "b 2"}),
         (ProviderUnavailable("down", upstream_status=503), {"b 1", "b 2"}),
         (ProviderUnavailable("cannot connect"), {"b 1", "b 2"}),
         (ProviderTimeout("slow"), {"b 1", "b 2"}),
@@ -113,13 +114,19 @@ def test_an_address_that_failed_is_asked_again_by_the_lane_that_failed_alone() -
     assert len(found.left([limited])) == 4
 
 
-def test_a_key_that_was_refused_rests_and_is_used_where_there_is_no_other() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [KeyRejected("refused", upstream_status=401), ProviderRejected("no money", upstream_status=402)],
+)
+def test_a_key_that_was_refused_rests_and_is_used_where_there_is_no_other(error: ProviderError) -> None:
     found = lanes()
+    for lane in found.all:
+        lane.place.rests_until_s = 0.0
     for lane in found.all[:3]:
-        lane.failed(KeyRejected("refused", upstream_status=401), 100.0)
+        lane.failed(error, 100.0)
     picked = [found.pick() for _ in range(20)]
     assert {lane.label for lane in picked if lane is not None} == {"b 2"}
-    found.all[3].failed(KeyRejected("refused", upstream_status=401), 100.0)
+    found.all[3].failed(error, 100.0)
     assert found.pick() is not None
 
 

@@ -123,6 +123,30 @@ def test_the_path_names_the_model_the_dialect_and_the_stream(
     assert {"model", "stream"}.isdisjoint(json.loads(body))
 
 
+@pytest.mark.parametrize(
+    ("model", "streams"),
+    [
+        ("us.meta.llama4-maverick-17b-instruct-v1:0", False),
+        ("writer.palmyra-x5-v1:0", False),
+        ("mistral.mistral-large-2407-v1:0", False),
+        ("us.mistral.pixtral-large-2502-v1:0", False),
+        ("us.deepseek.r1-v1:0", False),
+        ("deepseek.v3-v1:0", True),
+        ("mistral.mistral-large-3-675b-instruct", True),
+        ("amazon.nova-lite-v1:0", True),
+    ],
+)
+def test_a_model_that_calls_no_tools_in_a_stream_is_asked_for_all_at_once(model: str, streams: bool) -> None:
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    head, _ = call(bedrock(), prompt(stream=True, tools=tools), model)
+    assert path_of(head).endswith("/converse-stream") is streams
+    head, _ = call(bedrock(), prompt(stream=True), model)
+    assert path_of(head).endswith("/converse-stream")
+    whole = converse([uses("t", "look", input={})], "tool_use")
+    told = bedrock().decoder(LIMIT, prompt(stream=True, tools=tools)).whole(whole)
+    assert b'"look"' in told and b"chat.completion.chunk" in told and b'"tool_calls"' in told
+
+
 def test_where_no_address_is_given_it_is_that_of_the_region() -> None:
     assert BedrockProviderConfig(region="eu-west-1").base_url == (
         "https://bedrock-runtime.eu-west-1.amazonaws.com"
@@ -413,6 +437,16 @@ def test_the_client_sees_its_own_names_of_tools_whole_and_streamed() -> None:
     assert own.encode() in BEDROCK.provider.decoder(LIMIT, asked).feed(stream)
 
 
+@pytest.mark.parametrize("own", ["docs-search", "9lives", "naïve", "é", "a-" * 40])
+def test_nova_gets_names_of_tools_that_it_can_call_and_the_client_its_own(own: str) -> None:
+    asked = prompt(tools=[{"type": "function", "function": {"name": own}}])
+    body = json.loads(call(bedrock(), asked, "us.amazon.nova-pro-v1:0")[1])
+    named = body["toolConfig"]["tools"][0]["toolSpec"]["name"]
+    assert re.fullmatch("[a-zA-Z][a-zA-Z0-9_]{0,63}", named)
+    reply = BEDROCK.provider.whole({}, converse([uses("t", named, input={})], "tool_use"), asked)
+    assert json.loads(reply.body)["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == own
+
+
 def read(stream: bytes, asked: Prompt, step: int) -> tuple[bytes, bytes, bytes | None]:
     """The chunks, the client's own events, and what ends them."""
     decoder = bedrock().decoder(LIMIT, asked)
@@ -566,3 +600,53 @@ def test_models_that_write_and_profiles_are_listed_by_what_they_are_called_by() 
 def test_keys_of_aws_have_a_table_of_their_own() -> None:
     config = BedrockProviderConfig(region="us-east-1", aws=AwsConfig(profile="work"))
     assert config.signs
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"usage": {"cache_read_input_tokens": 900, "cache_creation_input_tokens": 50}},
+        {
+            "amazon-bedrock-invocationMetrics": {
+                "inputTokenCount": 7, "outputTokenCount": 5, "cacheReadInputTokenCount": 900,
+                "cacheWriteInputTokenCount": 50, "invocationLatency": 3,
+            }
+        },
+    ],
+)  # fmt: skip
+def test_what_went_by_the_cache_is_counted_where_the_last_event_is_first_to_tell_it(
+    told: Json, own: bool
+) -> None:
+    started: Json = {
+        "id": "m",
+        "role": "assistant",
+        "content": [],
+        "model": "c",
+        "usage": {"input_tokens": 7},
+    }
+    ending: Json = {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}}
+    wire = b"".join(
+        frames.chunk({"type": kind, **fields})
+        for kind, fields in zip(
+            ("message_start", "message_delta", "message_stop"),
+            ({"message": started}, ending, told),
+            strict=True,
+        )
+    )
+    decoder = bedrock().decoder(LIMIT, messages(RAW) if own else None)
+    decoder.feed(wire)
+    usage = decoder.usage
+    assert usage is not None and decoder.done
+    assert (usage.input_tokens, usage.output_tokens, usage.cached_tokens) == (957, 5, 900)
+    assert usage.cache_write_5m_tokens == 50
+
+
+def test_what_was_counted_before_stays_beside_the_metrics_of_the_last_event() -> None:
+    reader = bedrock().decoder(LIMIT)
+    reader.feed(CHUNKS)
+    metrics = {"inputTokenCount": 1, "outputTokenCount": 1, "cacheReadInputTokenCount": 3}
+    begun = CHUNKS[: len(CHUNKS) - len(frames.chunk({"type": "message_stop"}))]
+    again = bedrock().decoder(LIMIT)
+    again.feed(begun + frames.chunk({"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics}))
+    assert again.usage == reader.usage

@@ -174,7 +174,7 @@ def test_every_host_with_quirks_has_its_shapes() -> None:
     shapes = [json.loads(file.read_text()) for file in FILES]
     having = {id(quirks_of(one["provider"], host_of(one))) for one in shapes}
     assert {id(one) for one in known_quirks().values()} <= having
-    assert len(shapes) == 16
+    assert len(shapes) == 17
 
 
 def test_a_host_below_or_beside_a_known_one_has_its_quirks() -> None:

@@ -5,14 +5,16 @@ for nothing. What would be lost is named, by the client's words: `unsaid` change
 `gave_way` does not, or not so that it would mind.
 """
 
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from farthing.dialects.chat.models import Abilities, abilities
+from farthing.dialects.chat.requests.strict import StrictFit, signs, with_proof, with_thoughts
 from farthing.dialects.written import Written
 from farthing.types import NOTHING_SAID, Features, Json
 
@@ -49,6 +51,8 @@ OF_OPENAI = frozenset({
     "web_search_options",
 })  # fmt: skip
 """Fields of OpenAI's that hosts which refuse unknown ones do not know."""
+PLACEHOLDER = "."
+"""What is said where an answer is wanted between what a tool gave and the user's words."""
 CALL_ID_CHARS = 9
 _CALL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 
@@ -76,6 +80,14 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """Ids of calls are nine letters and digits."""
     stream_options: bool = True
     """It takes `stream_options`; else it tells the usage of a stream unasked."""
+    strict: bool = False
+    """It refuses fields of messages, parts, calls and tools that it does not know."""
+    thoughts: Literal["reasoning_content", "reasoning", ""] = "reasoning_content"
+    """What it calls what was thought before an answer; empty: it takes that of nobody."""
+    user_behind_tools: bool = True
+    """A user may speak right behind what a tool gave."""
+    proofs: bool = False
+    """It refuses calls of the history without the proof that its newer models give with them."""
 
     @property
     def any(self) -> bool:
@@ -137,7 +149,7 @@ def fitted(
         written.pop("stream_options", None)
     _choice(written, host, unsaid)
     name_limit(written, _limit_of(can, host, learnt))
-    _messages(written, host, gave_way)
+    _messages(written, host, model, can, gave_way)
     return Written(written, tuple(unsaid), tuple(gave_way))
 
 
@@ -183,17 +195,39 @@ def _choice(body: Json, host: Quirks, unsaid: list[str]) -> None:
 # -- messages ------------------------------------------------------------------------------------------
 
 
-def _messages(body: Json, host: Quirks, gave_way: list[str]) -> None:
-    if host.developer and host.names and not host.short_call_ids:
+def _messages(body: Json, host: Quirks, model: str, can: Abilities, gave_way: list[str]) -> None:
+    completes: Callable[[Json], Json] | None = None
+    if host.proofs and signs(model):
+        completes = with_proof
+    elif can.thinks_on and host.thoughts == "reasoning_content":
+        completes = with_thoughts
+    plain = host.developer and host.names and not host.short_call_ids
+    if plain and host.user_behind_tools and not host.strict and completes is None:
         return
     messages = body.get("messages")
     if not isinstance(messages, list):
         return
-    body["messages"] = made = [
-        _message(one, host, gave_way) if isinstance(one, dict) else one for one in messages
-    ]
-    if all(new is old for new, old in zip(made, messages, strict=True)):
-        body["messages"] = messages
+    fit = StrictFit(host.thoughts, gave_way) if host.strict else None
+    made: list[Any] = []
+    for one in messages:
+        new = one
+        if isinstance(one, dict):
+            if fit is not None:
+                new = fit.message(one)
+            new = _message(new, host, gave_way)
+            if completes is not None and new.get("tool_calls"):
+                new = completes(new)
+            if not host.user_behind_tools and new.get("role") == "user" and _is_of_tool(made):
+                made.append({"role": "assistant", "content": PLACEHOLDER})
+        made.append(new)
+    changed = len(made) > len(messages) or any(map(operator.is_not, made, messages))
+    body["messages"] = made if changed else messages
+    if fit is not None and isinstance(tools := body.get("tools"), list):
+        body["tools"] = fit.tools(tools)
+
+
+def _is_of_tool(messages: list[Any]) -> bool:
+    return bool(messages) and isinstance(messages[-1], dict) and messages[-1].get("role") == "tool"
 
 
 def _message(message: Json, host: Quirks, gave_way: list[str]) -> Json:

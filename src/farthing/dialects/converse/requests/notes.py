@@ -5,6 +5,7 @@ from typing import Any
 from farthing.dialects import written
 from farthing.dialects.conversation import Conversation
 from farthing.dialects.converse.models import abilities
+from farthing.dialects.converse.names import tool_name
 from farthing.types import Json
 
 GIVES_WAY = frozenset({"caller", "toolset_name", "transformations"})
@@ -22,6 +23,10 @@ class Notes(written.Notes):
         self.files = files
         self.model = model
         self.abilities = abilities(model)
+
+    def tool_name(self, name: str) -> str:
+        """What the model is told of the client's name of a tool."""
+        return tool_name(name, plain=self.abilities.plain_names)
 
     def lacks(self, name: str, reason: str) -> None:
         """As `written.Notes`, by what the conversation calls it."""

@@ -22,8 +22,8 @@ from farthing.dialects.conversation import (
     Tool,
     ToolChoice,
 )
-from farthing.dialects.converse.names import tool_name
 from farthing.dialects.converse.requests.notes import Notes
+from farthing.dialects.converse.requests.schemas import of_arguments
 from farthing.dialects.converse.requests.turns import TurnWriter
 from farthing.dialects.messages.requests.schemas import held
 from farthing.dialects.responses import fields as responses
@@ -48,7 +48,6 @@ _TIERS = {
     "reserved": "reserved",
 }
 _METADATA = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}", re.ASCII).fullmatch
-_NO_INPUT: Json = {"type": "object", "properties": {}}
 _UNSAID = {
     "choices": "Converse gives one answer; send the request that often",
     "seed": "Converse has no seed; leave it out",
@@ -81,8 +80,9 @@ class _Writer:
         said, body, notes = self._said, self._body, self._notes
         tools = self._tools()
         turns = TurnWriter(notes, self._provider, told=not tools)
-        system = turns.system(said.system)
-        body["messages"] = turns.messages(said.turns)
+        apart = notes.abilities.instructs
+        system = turns.system(said.system) if apart else []
+        body["messages"] = turns.messages(said.turns if apart else (*said.system, *said.turns))
         if said.cache is not None:
             notes.mark(body["messages"][-1]["content"], said.cache)
         if system:
@@ -127,10 +127,10 @@ class _Writer:
     def _tool(self, tool: Tool) -> Json | None:
         notes = self._notes
         if isinstance(tool, FunctionTool):
-            parameters = tool.parameters or _NO_INPUT
-            if "type" not in parameters:
-                parameters = {"type": "object", **parameters}
-            spec: Json = {"name": tool_name(tool.name)}
+            parameters, loosened = of_arguments(tool.parameters, plain=notes.abilities.plain_schemas)
+            if loosened:
+                notes.yielded.append("tools.parameters")
+            spec: Json = {"name": notes.tool_name(tool.name)}
             if tool.description and not tool.description.isspace():
                 spec["description"] = tool.description
             if tool.strict and notes.abilities.formats:
@@ -182,13 +182,17 @@ class _Writer:
                 "choice", f'{notes.model} does not take a demanded tool call; send tool_choice "auto"'
             )
             return
-        told: Json = {"tool": {"name": tool_name(choice.names[0])}} if wanted == "tool" else {"any": {}}
+        told: Json = {"tool": {"name": notes.tool_name(choice.names[0])}} if wanted == "tool" else {"any": {}}
         self._body["toolConfig"]["toolChoice"] = told
 
     def _only(self, name: str) -> None:
         """Offer one tool alone: any that is called is it then."""
         config = self._body["toolConfig"]
-        kept = [one for one in config["tools"] if one.get("toolSpec", {}).get("name") == tool_name(name)]
+        kept = [
+            one
+            for one in config["tools"]
+            if one.get("toolSpec", {}).get("name") == self._notes.tool_name(name)
+        ]
         config["tools"] = kept or config["tools"]
 
     # -- how it is to be answered ----------------------------------------------------------------------

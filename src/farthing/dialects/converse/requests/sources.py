@@ -66,7 +66,7 @@ class SourceWriter:
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._named: set[str] = set()
-        """Names of documents that are taken."""
+        """Names of documents that are taken, in lower case."""
 
     def write(self, block: Block) -> Json | None:
         """The block as Converse has it; None where it has none, which is noted."""
@@ -136,10 +136,10 @@ class SourceWriter:
         stem = told.rpartition(".")[0] or told
         plain = _BLANKS.sub(" ", _UNFIT.sub("-", stem)).strip()[:NAME_CHARS_MAX] or "document"
         name, count = plain, 1
-        while name in self._named:
+        while name.lower() in self._named:
             count += 1
             name = f"{plain}-{count}"
-        self._named.add(name)
+        self._named.add(name.lower())
         return name
 
     def _audio(self, block: Audio) -> Json | None:

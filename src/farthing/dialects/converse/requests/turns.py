@@ -20,7 +20,6 @@ from farthing.dialects.conversation import (
     Turn,
 )
 from farthing.dialects.converse.answers.answer_reader import REDACTED, SIGNATURE
-from farthing.dialects.converse.names import tool_name
 from farthing.dialects.converse.requests.notes import Notes
 from farthing.dialects.converse.requests.sources import SourceWriter
 from farthing.dialects.turns import TurnsByCallId
@@ -166,8 +165,8 @@ class TurnWriter(TurnsByCallId):
         self._open.add(call.id)
         given: Any = {"input": call.arguments} if call.custom else self._inputs.read(call.arguments)
         self._notes.unknown(call.extras)
-        call_id = self._ids.new(call.id)
-        return {"toolUse": {"toolUseId": call_id, "name": tool_name(call.name), "input": given}}
+        name = self._notes.tool_name(call.name)
+        return {"toolUse": {"toolUseId": self._ids.new(call.id), "name": name, "input": given}}
 
     def _result(self, into: list[Json], result: ToolResult) -> None:
         self._open.discard(result.call_id)

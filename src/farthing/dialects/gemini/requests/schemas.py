@@ -7,6 +7,7 @@ its own dialect.
 
 from typing import Any
 
+from farthing.dialects.messages.requests.schemas import of_object
 from farthing.types import Json
 
 DEPTH_MAX = 200  # of a schema; deeper it stays as it is
@@ -40,4 +41,4 @@ def of_arguments(parameters: Json | None) -> Json | None:
     if not parameters or not any(parameters.get(name) for name in _SAYS_WHAT):
         return None
     found: Json = plain(parameters)
-    return found if "type" in found or "$ref" in found else {"type": "object", **found}
+    return found if "$ref" in found else of_object(found)

@@ -16,7 +16,8 @@ from farthing.text.lenient_json import write_json
 from farthing.types import CacheMarks
 
 MARK: Final = b'"cache_control"'
-_UNMARKED: Final = frozenset({"thinking", "redacted_thinking"})
+UNMARKED: Final = frozenset({"thinking", "redacted_thinking"})
+"""Blocks on which a mark is refused."""
 _items = msgspec.json.Decoder(list[Raw]).decode
 Span = tuple[int, int]
 Edit = tuple[int, int, bytes]
@@ -137,7 +138,7 @@ def _may_be_marked(block: bytes) -> bool:
     told = _block(block)
     if told.type == "text":
         return told.text.__class__ is str and bool(told.text.strip())
-    return bool(told.type) and told.type not in _UNMARKED
+    return bool(told.type) and told.type not in UNMARKED
 
 
 def _backwards(raw: bytes, span: Span) -> Iterator[Span]:

@@ -24,9 +24,11 @@ _LIMITS = frozenset({
     "maxItems", "uniqueItems", "minProperties", "maxProperties", "contains", "minContains", "maxContains",
     "not", "if", "then", "else", "propertyNames", "dependentRequired", "dependentSchemas",
 })  # fmt: skip
+_NOTHING: Json = {}
 _TABLES = frozenset({"properties", "$defs", "definitions"})
 _SAYS_WHAT = frozenset({"properties", "anyOf", "oneOf", "allOf", "$ref", "enum", "const"})
 _SCHEMAS = frozenset({"items", "anyOf", "oneOf", "allOf"})
+_ROOT_UNIONS = frozenset({"anyOf", "oneOf", "allOf"})
 
 
 class Held(Struct, frozen=True):
@@ -35,6 +37,38 @@ class Held(Struct, frozen=True):
     """It allows more than the schema that was given."""
     open: bool
     """An object in it has fields of any names, which the provider refuses: `schema` says less than meant."""
+
+
+def of_object(parameters: Json) -> Json:
+    """`parameters` as the schema of one object, which is all that arguments can be; itself if it is one.
+    Unions at the root stay (`without_unions`)."""
+    told, table = parameters.get("type"), parameters.get("properties", _NOTHING)
+    if told == "object" and table.__class__ is dict and parameters.get("required", ()) is not None:
+        return parameters
+    kept = {name: value for name, value in parameters.items() if value is not None}
+    if table.__class__ is not dict:
+        kept.pop("properties", None)
+    return {**kept, "type": "object"}
+
+
+def has_unions(parameters: Json) -> bool:
+    """Whether a schema says at its root that it is one of several, or all of them."""
+    return not _ROOT_UNIONS.isdisjoint(parameters)
+
+
+def without_unions(parameters: Json) -> Json:
+    """A schema whose root is one object. What unions at the root demand is loosened to what every branch
+    allows: the client reads the arguments anyway."""
+    plain = {name: value for name, value in parameters.items() if name not in _ROOT_UNIONS}
+    told = parameters.get("properties")
+    properties = dict(told) if isinstance(told, dict) else {}
+    for union in sorted(_ROOT_UNIONS & parameters.keys()):
+        branches = parameters[union]
+        for branch in branches if isinstance(branches, list) else ():
+            if isinstance(branch, dict) and isinstance(branch.get("properties"), dict):
+                for name, value in branch["properties"].items():
+                    properties.setdefault(name, value)
+    return {**plain, "type": "object", "properties": properties}
 
 
 def held(schema: Any) -> Held:

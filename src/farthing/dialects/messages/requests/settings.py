@@ -9,7 +9,7 @@ from farthing.dialects.conversation import (
     Tool,
 )
 from farthing.dialects.messages.requests.notes import Notes, marked
-from farthing.dialects.messages.requests.schemas import held
+from farthing.dialects.messages.requests.schemas import has_unions, held, of_object, without_unions
 from farthing.dialects.responses import fields as responses
 from farthing.types import Json
 
@@ -25,7 +25,6 @@ PASSED = frozenset({
 _TIERS = {"auto": "auto", "priority": "auto", "default": "standard_only", "standard_only": "standard_only"}
 _OWN_TOOL = re.compile(r"_\d{8}$")
 _NO_INPUT: Json = {"type": "object", "properties": {}}
-_ROOT_UNIONS = frozenset({"anyOf", "oneOf", "allOf"})
 
 
 class SettingsWriter:
@@ -67,8 +66,11 @@ class SettingsWriter:
             parameters = tool.parameters
             if parameters is None:
                 parameters = _NO_INPUT
-            elif "type" not in parameters or not _ROOT_UNIONS.isdisjoint(parameters):
-                parameters = self._plain_root(parameters)
+            elif has_unions(parameters):
+                self._notes.yielded.append("tools.parameters")
+                parameters = without_unions(parameters)
+            else:
+                parameters = of_object(parameters)
             written: Json = {"name": tool.name, "input_schema": parameters}
             if tool.description:
                 written["description"] = tool.description
@@ -103,23 +105,6 @@ class SettingsWriter:
             self._notes.yielded.append("tools.parameters")
         written["input_schema"] = holding.schema
         written["strict"] = True
-
-    def _plain_root(self, parameters: Json) -> Json:
-        """A schema whose root is one object, as Messages wants it. What unions at the root demand is loosened
-        to what every branch allows: the client reads the arguments anyway."""
-        if _ROOT_UNIONS.isdisjoint(parameters):
-            return {"type": "object", **parameters}
-        self._notes.yielded.append("tools.parameters")
-        plain = {name: value for name, value in parameters.items() if name not in _ROOT_UNIONS}
-        told = parameters.get("properties")
-        properties = dict(told) if isinstance(told, dict) else {}
-        for union in sorted(_ROOT_UNIONS & parameters.keys()):
-            branches = parameters[union]
-            for branch in branches if isinstance(branches, list) else ():
-                if isinstance(branch, dict) and isinstance(branch.get("properties"), dict):
-                    for name, value in branch["properties"].items():
-                        properties.setdefault(name, value)
-        return {**plain, "type": "object", "properties": properties}
 
     def _choice(self) -> Json | None:
         choice = self._notes.said.choice

@@ -32,7 +32,7 @@ from farthing.dialects.conversation import (
 )
 from farthing.dialects.events import BadStream, Framed, NamedEventReader, ProviderSaid, after
 from farthing.dialects.messages.answers.answer_reader import BLOCKS_MAX, STOPS, block_of, text_of, why_refused
-from farthing.dialects.messages.usage import Runs, merged, runs_of, usage_of
+from farthing.dialects.messages.usage import Runs, last_counts, merged, runs_of, usage_of
 from farthing.text.lenient_json import NotJson, read_json, repaired
 from farthing.types import Json
 
@@ -112,7 +112,7 @@ class Reader(NamedEventReader):
         elif kind == "message_start":
             self._message(event.get("message"), found)
         elif kind == "message_stop":
-            self._message_stop(found)
+            self._message_stop(event, found)
         elif kind == "ping":
             found.append(PING)
         elif kind == "error" or event.get("error") is not None:
@@ -130,9 +130,11 @@ class Reader(NamedEventReader):
         for index, block in enumerate(content[:BLOCKS_MAX] if content.__class__ is list else ()):
             self._begin(index, block_of(block), found)
 
-    def _message_stop(self, found: list[Event]) -> None:
+    def _message_stop(self, event: Json, found: list[Event]) -> None:
         if not self._stopped:
             raise BadStream("the answer ended without a reason")
+        if len(event) > 1:
+            self._count(last_counts(event, self._counts), found)
         self._done = True
         found.append(ENDED)
 

@@ -9,6 +9,8 @@ from farthing.dialects.messages.requests.marking import with_marks
 from farthing.dialects.messages.requests.settings import BUDGET_TOKENS_MIN, BUDGETS, without_thinking
 from farthing.dialects.proofs import is_signed
 from farthing.dialects.splice import REMOVED, Changes
+from farthing.models.providers.anthropic import elsewhere
+from farthing.models.providers.anthropic.elsewhere import ANTHROPIC, Cloud
 from farthing.types import Json, Prompt, Sent
 
 UNCOUNTED = frozenset({
@@ -20,7 +22,7 @@ THINKING, CITATIONS = "messages.thinking", "messages.citations"
 """What gives way of earlier answers."""
 
 
-def changes(prompt: Prompt, sent: Sent, model: str) -> Changes:
+def changes(prompt: Prompt, sent: Sent, model: str, cloud: Cloud = ANTHROPIC) -> Changes:
     """The values that this call has other than its client's."""
     changed = fitted(sent, model)
     body = {**sent.body, **changed} if changed else sent.body
@@ -33,7 +35,7 @@ def changes(prompt: Prompt, sent: Sent, model: str) -> Changes:
             changed["thinking"] = thinking
     if prompt.stream != (body.get("stream") is True):
         changed["stream"] = prompt.stream
-    return changed | _without_unsigned(sent, body, model)
+    return elsewhere.changes(body, changed | _without_unsigned(sent, body, model), model, cloud)
 
 
 def _without_unsigned(sent: Sent, body: Json, model: str) -> dict[str, object]:
@@ -67,7 +69,7 @@ def fit(body: Json, prompt: Prompt) -> None:
         body["thinking"] = thinking
 
 
-def gave_way(prompt: Prompt, sent: Sent, model: str) -> tuple[str, ...]:
+def gave_way(prompt: Prompt, sent: Sent, model: str, cloud: Cloud = ANTHROPIC) -> tuple[str, ...]:
     """Names of fields that give way to a limit of ours, or to what the model takes."""
     older = fitted(sent, model)
     body = {**sent.body, **older} if older else sent.body
@@ -85,16 +87,17 @@ def gave_way(prompt: Prompt, sent: Sent, model: str) -> tuple[str, ...]:
         names = (*(name for name in names if not name.startswith("thinking")), "thinking")
     elif "output_config" in older and "thinking" not in older:
         names = (*names, "output_config.effort")
-    return names
+    return names if cloud is ANTHROPIC else (*names, *elsewhere.fitted(body, model, cloud).gave_way)
 
 
-def counted(sent: Sent, model: str) -> Changes:
+def counted(sent: Sent, model: str, cloud: Cloud = ANTHROPIC) -> Changes:
     """As `changes`, for a call that counts the tokens of the request."""
     changed: dict[str, object] = {name: REMOVED for name in UNCOUNTED if name in sent.body}
     if sent.body.get("model") != model:
         changed["model"] = model
     older = fitted(sent, model)
-    return changed | older | _without_unsigned(sent, {**sent.body, **older}, model)
+    told = changed | older | _without_unsigned(sent, {**sent.body, **older}, model)
+    return elsewhere.changes(sent.body, told, model, cloud)
 
 
 def fitted(sent: Sent, model: str) -> dict[str, object]:

@@ -11,6 +11,7 @@ its own version and betas, and its answer goes back as it comes.
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from time import time
 from typing import Annotated
 
@@ -23,7 +24,8 @@ from farthing.dialects.messages.usage import TOKENS_MAX
 from farthing.dialects.written import Written
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
-from farthing.models.providers.anthropic import edits, form
+from farthing.models.providers.anthropic import edits, elsewhere, form
+from farthing.models.providers.anthropic.elsewhere import Cloud, cloud_at
 from farthing.models.providers.anthropic.own import OwnDecoder
 from farthing.models.providers.http import JSON, key_lines
 from farthing.models.providers.translated import conversation_of
@@ -32,7 +34,7 @@ from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import Passage
 from farthing.protocols import ALL_SAID, BatchApi, BearerToken, Capabilities, Transport, Unsaid
 from farthing.text.lenient_json import write_json
-from farthing.types import Json, Operation, Prompt, Target
+from farthing.types import Json, Operation, Prompt, Target, replace
 
 VERSION = "anthropic-version"
 MESSAGES = "/v1/messages"
@@ -65,12 +67,16 @@ class AnthropicProvider(TranslatingProvider):
         path: str,
         passage: Passage | None = None,
         token: BearerToken | None = None,
+        cloud: Cloud | None = None,
     ) -> None:
-        """`path` is that of its `base_url`, with `/v1` at its end or without.
+        """`path` is that of its `base_url`, with `/v1` at its end or without. `cloud`: None: as its host
+        tells.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
+        cloud = cloud_at(origin.host) if cloud is None else cloud
+        self._cloud = cloud
         super().__init__(
             name,
             origin,
@@ -78,7 +84,7 @@ class AnthropicProvider(TranslatingProvider):
             path=path.removesuffix("/v1"),
             key_lines=key_lines(config.api_key, config.auth),
             form=form.MESSAGES,
-            write=_anew,
+            write=partial(_anew, cloud=cloud),
             passage=passage,
             token=token,
         )
@@ -100,7 +106,7 @@ class AnthropicProvider(TranslatingProvider):
             return Unsaid(operation=operation)
         sent = self.as_sent(prompt)
         if sent is not None:
-            gave_way = edits.gave_way(prompt, sent, target.model)
+            gave_way = edits.gave_way(prompt, sent, target.model, self._cloud)
             return Unsaid(gave_way=gave_way) if gave_way else ALL_SAID
         return self._translations.unsaid(prompt, target)
 
@@ -115,9 +121,8 @@ class AnthropicProvider(TranslatingProvider):
         head = b"%bx-request-id: %b\r\n" % (self._head(MESSAGES, prompt, passed), request_id.encode())
         sent = self.as_sent(prompt)
         if sent is not None:
-            return head, edits.marked(
-                written(sent, edits.changes(prompt, sent, target.model)), prompt, target.model
-            )
+            changed = edits.changes(prompt, sent, target.model, self._cloud)
+            return head, edits.marked(written(sent, changed), prompt, target.model)
         return head, write_json(self._translations.body(prompt, target))
 
     def _head(self, path: str, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> bytes:
@@ -167,7 +172,7 @@ class AnthropicProvider(TranslatingProvider):
         head = self._head(COUNT, prompt, passed)
         sent = self.as_sent(prompt)
         if sent is not None:
-            return head, written(sent, edits.counted(sent, target.model))
+            return head, written(sent, edits.counted(sent, target.model, self._cloud))
         return head, write_json(self.counted_of(prompt, target))
 
     def counted_of(self, prompt: Prompt, target: Target) -> Json:
@@ -185,7 +190,7 @@ class AnthropicProvider(TranslatingProvider):
         """None: its batches are not used."""
 
 
-def _anew(prompt: Prompt, target: Target) -> Written:
+def _anew(prompt: Prompt, target: Target, *, cloud: Cloud) -> Written:
     """A request that is not passed on as it was sent."""
     own = prompt.sent is not None and prompt.sent.dialect == "messages"
     said = conversation_of(prompt)
@@ -198,4 +203,5 @@ def _anew(prompt: Prompt, target: Target) -> Written:
     )
     if own:
         edits.fit(translated.body, prompt)
-    return translated
+    gone = elsewhere.fit(translated.body, target.model, cloud)
+    return replace(translated, yielded=(*translated.yielded, *gone)) if gone else translated

@@ -10,11 +10,13 @@ from typing import Any
 from msgspec import Struct
 
 from farthing.dialects.chat.usage import tier_of
+from farthing.dialects.messages.models import version_of
 from farthing.dialects.messages.requests import request_writer
 from farthing.dialects.splice import REMOVED
 from farthing.dialects.written import Written
-from farthing.models.providers.anthropic import edits
+from farthing.models.providers.anthropic import edits, elsewhere
 from farthing.models.providers.anthropic.betas import supported
+from farthing.models.providers.anthropic.elsewhere import BEDROCK
 from farthing.models.providers.http import word_in
 from farthing.models.providers.translated import conversation_of
 from farthing.models.providers.translating import written
@@ -30,6 +32,14 @@ BETAS = frozenset({
     "tool-search-tool-2025-10-19",
 })  # fmt: skip
 """Those that Bedrock documents; it refuses a request with another."""
+_MANAGING, _COMPACTING = "context-management-2025-06-27", "compact-2026-01-12"
+_OF_TOOLS = {
+    "computer_20241022": "computer-use-2024-10-22",
+    "computer_20250124": "computer-use-2025-01-24",
+    "computer_20251124": "computer-use-2025-11-24",
+    "memory_20250818": _MANAGING,
+}
+"""Tools that Bedrock knows by a beta alone."""
 NOT_THERE = ("container", "fallbacks", "inference_geo", "mcp_servers", "speed")
 """Fields of Messages that change what a client gets, and that Bedrock does not have."""
 UNREAD = ("diagnostics", "service_tier", "user_profile_id")
@@ -116,13 +126,13 @@ def _dicts(value: Any) -> Iterable[Json]:
 
 def body_as_sent(prompt: Prompt, sent: Sent, model: str, betas: list[str]) -> bytes:
     """The body of a request of a client of Messages: its own bytes but for what has to change."""
-    changed = supported(sent, edits.changes(prompt, sent, model), betas)
+    changed = supported(sent, edits.changes(prompt, sent, model, BEDROCK), betas)
     return written(sent, {**changed, **_moved(sent.body, betas)})
 
 
 def counted_as_sent(sent: Sent, model: str, betas: list[str]) -> bytes:
     """As `body_as_sent`, for a call that counts its tokens: Bedrock wants what it would be asked with."""
-    changed = {**supported(sent, edits.counted(sent, model), betas), **_moved(sent.body, betas)}
+    changed = {**supported(sent, edits.counted(sent, model, BEDROCK), betas), **_moved(sent.body, betas)}
     thinking = sent.body.get("thinking")
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
     changed["max_tokens"] = sent.body.get("max_tokens") or (budget + 1 if isinstance(budget, int) else 1)
@@ -191,6 +201,26 @@ def _moved(body: Json, betas: list[str]) -> dict[str, object]:
     return changed
 
 
+def demanded(body: Json, model: str) -> Iterable[str]:
+    """The betas without which Bedrock refuses what `body` asks for. At Anthropic some of that is no beta any
+    more, or one beta."""
+    for tool in _dicts(body.get("tools")):
+        kind = tool.get("type")
+        kind = kind if kind.__class__ is str else ""
+        if tool.get("defer_loading") or kind.startswith("tool_search_tool_"):
+            yield "tool-search-tool-2025-10-19"
+        if tool.get("input_examples"):
+            yield "tool-examples-2025-10-29"
+        if kind in _OF_TOOLS:
+            yield _OF_TOOLS[kind]
+    managed = body.get("context_management")
+    for edit in _dicts(managed.get("edits")) if managed.__class__ is dict else ():
+        yield _COMPACTING if str(edit.get("type")).startswith("compact_") else _MANAGING
+    config = body.get("output_config")
+    if config.__class__ is dict and config.get("effort") is not None and version_of(model) <= (4, 5):
+        yield "effort-2025-11-24"
+
+
 def translate(prompt: Prompt, target: Target) -> Written:
     """A request that is not passed on as it was sent."""
     own = prompt.sent is not None and prompt.sent.dialect == "messages"
@@ -208,10 +238,11 @@ def translate(prompt: Prompt, target: Target) -> Written:
     )
     if own:
         edits.fit(told.body, prompt)
+    given = elsewhere.fit(told.body, target.model, BEDROCK)
     body = {"anthropic_version": VERSION, **told.body}
     for name in ("model", *UNREAD):
         body.pop(name, None)
-    gone = tuple(name for name in UNREAD if name in told.body)
+    gone = (*(name for name in UNREAD if name in told.body), *given)
     named = "image.source.url" if own else "image_url", "image.source.file_id" if own else "file_id"
     found = lacks(body | moved, link=said.name_of(named[0]), file=said.name_of(named[1]))
     return Written(

@@ -9,7 +9,6 @@ whose time is off by minutes: where a refusal shows that this machine's clock is
 """
 
 import dataclasses
-import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -26,7 +25,7 @@ from farthing.config import BedrockProviderConfig, ProviderConfig
 from farthing.dialects.chat.answers.reply import WholeReply
 from farthing.dialects.converse.answers.answer_reader import NOBODY, Asked
 from farthing.dialects.converse.errors import as_error, exception_name
-from farthing.dialects.converse.models import is_claude
+from farthing.dialects.converse.models import abilities, is_claude, without_place
 from farthing.dialects.converse.names import own_name
 from farthing.dialects.converse.requests import request_writer
 from farthing.dialects.messages.errors import is_error, read_error
@@ -35,6 +34,7 @@ from farthing.dialects.written import Written
 from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.providers import failures
 from farthing.models.providers.anthropic import betas, edits
+from farthing.models.providers.anthropic.elsewhere import BEDROCK
 from farthing.models.providers.bedrock import claude
 from farthing.models.providers.bedrock.form import form_for, is_messages
 from farthing.models.providers.bedrock.own import OwnDecoder
@@ -70,8 +70,6 @@ CORRECTED_S = 60.0
 """For so long after a correction, what was signed before it may still be refused."""
 MODEL_FAILED = 424
 """AWS's status for a fault of the model's, which is none of the request's."""
-_PLACE = re.compile(r"^(?:us|eu|apac|global|jp|au|ca|sa|us-gov)\.")
-"""How the id of an inference profile begins which spreads the calls of a model over regions."""
 
 
 class _Counted(msgspec.Struct):
@@ -157,14 +155,18 @@ class BedrockProvider(TranslatingProvider):
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
         if not is_claude(target.model):
-            call = "converse-stream" if prompt.stream else "converse"
-            body = write_json(self._translations.body(prompt, target))
+            asked = self._translations.body(prompt, target)
+            streams = prompt.stream and ("toolConfig" not in asked or abilities(target.model).streams_tools)
+            call = "converse-stream" if streams else "converse"  # read as well in the place of a stream
+            body = write_json(asked)
             return self._head(target.model, call, body, request_id, passed), body
         call = "invoke-with-response-stream" if prompt.stream else "invoke"
-        sent, asked_betas = self.as_sent(prompt), self._betas_of(prompt, passed)
+        sent = self.as_sent(prompt)
         if sent is None:
-            body = claude.encoded(self._translations.body(prompt, target), asked_betas)
+            told = self._translations.body(prompt, target)
+            body = claude.encoded(told, self._betas_of(prompt, passed, told, target.model))
         else:
+            asked_betas = self._betas_of(prompt, passed, sent.body, target.model)
             body = claude.body_as_sent(prompt, sent, target.model, asked_betas)
         head = self._head(target.model, call, body, request_id, passed)
         asks = prompt.body if sent is None else sent.body
@@ -172,9 +174,13 @@ class BedrockProvider(TranslatingProvider):
             head += claude.header_lines(asks).encode("latin-1")
         return head, body
 
-    def _betas_of(self, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> list[str]:
-        """The betas that a client of Messages asks for; those of others are not meant for it."""
-        return betas.going_up(passed, self._betas, prompt) if passed and betas.of_messages(prompt) else []
+    def _betas_of(
+        self, prompt: Prompt, passed: tuple[tuple[str, str], ...], body: Json, model: str
+    ) -> list[str]:
+        """The betas that a client of Messages asks for, and that its `body` does; headers of other clients
+        are not meant for it."""
+        said = betas.going_up(passed, self._betas, prompt) if passed and betas.of_messages(prompt) else ()
+        return [one for one in dict.fromkeys((*said, *claude.demanded(body, model))) if one in self._betas]
 
     def _head(
         self, model: str, call: str, body: bytes, request_id: str, passed: tuple[tuple[str, str], ...] = ()
@@ -314,13 +320,15 @@ class BedrockProvider(TranslatingProvider):
     ) -> tuple[bytes, bytes] | None:
         """None for models whose tokens Bedrock does not count: all but Claude, and what an application's
         profile hides."""
-        model = _PLACE.sub("", target.model)
+        model = without_place(target.model)
         if not is_claude(model) or model.startswith("arn:"):
             return None
-        sent, asked_betas = self.as_sent(prompt), self._betas_of(prompt, passed)
+        sent = self.as_sent(prompt)
         if sent is None:
-            asked = claude.encoded(self._translations.body(prompt, target), asked_betas)
+            told = self._translations.body(prompt, target)
+            asked = claude.encoded(told, self._betas_of(prompt, passed, told, model))
         else:
+            asked_betas = self._betas_of(prompt, passed, sent.body, model)
             asked = claude.counted_as_sent(sent, target.model, asked_betas)
         body = write_json({"input": {"invokeModel": {"body": b64encode(asked).decode()}}})
         return self._head(model, "count-tokens", body, request_id, passed), body
@@ -338,7 +346,7 @@ class BedrockProvider(TranslatingProvider):
 def _unsaid_as_sent(prompt: Prompt, sent: Sent, model: str) -> Unsaid:
     """As `BedrockProvider.unsaid`, of a request for Claude that goes up as its client sent it."""
     found = claude.lacks(sent.body, link="image.source.url", file="image.source.file_id")
-    gave_way = edits.gave_way(prompt, sent, model)
+    gave_way = edits.gave_way(prompt, sent, model, BEDROCK)
     gave_way += tuple(name for name in claude.UNREAD if sent.body.get(name) is not None)
     if not found.names and not gave_way:
         return ALL_SAID

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from farthing.config import VertexProviderConfig
 from farthing.dialects.splice import REMOVED
 from farthing.models.providers.anthropic import betas, edits
+from farthing.models.providers.anthropic.elsewhere import VERTEX, messages_last
 from farthing.models.providers.anthropic.provider import AnthropicProvider
 from farthing.models.providers.http import JSON
 from farthing.models.providers.translating import written
@@ -53,7 +54,7 @@ class VertexClaudeProvider(AnthropicProvider):
         path = path or VERSIONS["anthropic"]
         version = version_in(path)
         path = path.removesuffix(version)
-        super().__init__(name, origin, config, path=path, passage=passage, token=token)
+        super().__init__(name, origin, config, path=path, passage=passage, token=token, cloud=VERTEX)
         self._called = self.lasting_head("POST", f"{version}{place_of(config)}/models/{_PLACE}", JSON)
         self._listed = list_of(config)
         self._betas = BETAS if config.betas is None else frozenset(config.betas)
@@ -76,9 +77,9 @@ class VertexClaudeProvider(AnthropicProvider):
         sent = self.as_sent(prompt)
         if sent is not None:
             kept = betas.going_up(passed, self._betas, prompt)
-            changed = betas.supported(sent, edits.changes(prompt, sent, target.model), kept)
+            changed = betas.supported(sent, edits.changes(prompt, sent, target.model, VERTEX), kept)
             changed = {**changed, **INTERFACE, "model": REMOVED}
-            return head, edits.marked(written(sent, changed), prompt, target.model)
+            return head, messages_last(edits.marked(written(sent, changed), prompt, target.model))
         return head, write_json(_below(self._translations.body(prompt, target)))
 
     def _head_of(
@@ -105,11 +106,12 @@ class VertexClaudeProvider(AnthropicProvider):
         sent = self.as_sent(prompt)
         if sent is not None:
             kept = betas.going_up(passed, known, prompt)
-            changed = betas.supported(sent, edits.counted(sent, target.model), kept)
+            changed = betas.supported(sent, edits.counted(sent, target.model, VERTEX), kept)
             return head, written(sent, {**changed, **INTERFACE})
         return head, write_json({**self.counted_of(prompt, target), **INTERFACE})
 
 
 def _below(body: Json) -> Json:
     """A request as it stands below the path that names its model."""
-    return {**INTERFACE, **{name: value for name, value in body.items() if name != "model"}}
+    above = {name: value for name, value in body.items() if name not in ("model", "messages")}
+    return {**INTERFACE, **above, "messages": body["messages"]}
