@@ -380,9 +380,7 @@ class Http1Transport:
         if pool is None:
             pool = self._pools[origin] = Pool(origin, self._loop, self._sweep)
             self._sweep.pools.append(pool)
-        elif (
-            pool.origin is not origin
-        ):  # equal, of a later configuration: found without comparing from now on
+        elif pool.origin is not origin:  # of a later configuration: it is found by identity from now on
             del self._pools[origin]
             pool.origin = origin
             self._pools[origin] = pool
