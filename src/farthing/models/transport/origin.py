@@ -37,22 +37,9 @@ class HttpOrigin:
     _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self,
-            "_hash",
-            hash(
-                (
-                    self.name,
-                    self.host,
-                    self.port,
-                    self.tls,
-                    self.connections_max,
-                    self.wait_s,
-                    self.connect_s,
-                    self.answer_bytes_max,
-                )
-            ),
-        )
+        place = (self.name, self.host, self.port, self.tls)
+        limits = (self.connections_max, self.wait_s, self.connect_s, self.answer_bytes_max)
+        object.__setattr__(self, "_hash", hash((*place, *limits)))
 
     def __hash__(self) -> int:
         return self._hash  # asked for once a request
