@@ -175,6 +175,7 @@ class Caller:
                     if error.unasked:
                         call.receipt.skipped[target.name] = error.code
                         break
+                    attempts_max += self.choice.spared(call, target, failed)
                     left, health = attempts_max - len(attempts), lane.health
                     if left > 0 and at_once(error, last(attempts), health, again):
                         again = True

@@ -67,11 +67,14 @@ class OnceMore:
                 await self._turn(call, found.health, found.wait_s)
             if doubted:
                 call.receipt.skipped.pop(found.target.name, None)
+            before = len(failed)
             result = await self._tried(
                 call, route, found, ways[found.health][1], failed, refused, attempts_max
             )
             if result is not None:
                 return result
+            if len(failed) > before:
+                attempts_max += self._choice.spared(call, found.target, failed)
         errors = _told_last(failed, route)
         if not errors and refused:
             raise next(reversed(refused.values()))
