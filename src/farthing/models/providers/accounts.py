@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from farthing.errors import KeyRejected, ProviderError, ProviderRejected
 from farthing.models.providers.failures import key_rejected
-from farthing.text.lenient_json import write_json
+from farthing.models.providers.learnt import is_asked
 from farthing.types import Prompt
 
 
@@ -41,7 +41,7 @@ def meant(error: ProviderError, prompt: Prompt, provider: str) -> ProviderError:
         return error
     words = str((error.said or {}).get("message")).lower()
     refusal = next((one for one in REFUSALS if one.matches(error.upstream_status, words)), None)
-    if refusal is None or _is_asked((refusal.holds or refusal.begins).strip(), prompt):
+    if refusal is None or is_asked((refusal.holds or refusal.begins).strip(), prompt):
         return error
     if not refusal.of_the_key:
         error.spent = True
@@ -49,10 +49,3 @@ def meant(error: ProviderError, prompt: Prompt, provider: str) -> ProviderError:
     rejected = key_rejected(provider, refusal.status)
     rejected.returned = error.returned
     return rejected
-
-
-def _is_asked(words: str, prompt: Prompt) -> bool:
-    """Whether the request itself says `words`."""
-    sent = prompt.sent
-    bodies = (prompt.body,) if sent is None else (prompt.body, sent.body)
-    return any(words.encode() in write_json(body).lower() for body in bodies)
