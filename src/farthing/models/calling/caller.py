@@ -153,6 +153,8 @@ class Caller:
             if len(attempts) >= attempts_max:
                 break
             lane = self.choice.ready(call, targets, place, failed)
+            if lane is None and (why := self.choice.left_for(call, target, failed)):
+                call.receipt.skipped[target.name] = why
             again = False
             while lane is not None:
                 try:

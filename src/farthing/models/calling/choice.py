@@ -51,6 +51,18 @@ class Choice:
             return None
         return way if health.cooldown_s() <= 0 else None
 
+    def left_for(self, call: CallRequest, target: Target, failed: Sequence[Failed]) -> str:
+        """Why a target has no lane for its first call, as `Health.left_for` says; empty: it was called, or
+        may not be."""
+        if any(one.target.name == target.name for one in failed):
+            return ""
+        way = self._way(target)
+        if isinstance(way, Lane):
+            return way.health.left_for()
+        barred = self.passed_over(call, target, way, failed)
+        able = [lane.health for lane in way.all if lane.health not in barred]
+        return min(able, key=Health.cooldown_s).left_for() if able else ""
+
     def _picked(
         self, call: CallRequest, targets: Sequence[Target], place: int, lanes: Lanes, failed: Sequence[Failed]
     ) -> Lane | None:
