@@ -256,6 +256,10 @@ class RetrievalFailed(FarthingError):
     retry = True
 
 
+UNPAID = 402
+"""The status of a provider whose account has no money left; others say it with a 429 or a 400."""
+
+
 class ProviderError(FarthingError):
     """One attempt at one target failed. Ends at `models/calling`, which tries the next target."""
 
@@ -300,6 +304,8 @@ class ProviderError(FarthingError):
         """What it said itself on sending the same again (`x-should-retry`); None: nothing."""
         self.counted: Any = None
         """The `Usage` that the provider counted all the same; None: it counted none."""
+        self.spent = upstream_status == UNPAID
+        """The account has no money left, which no pause ends."""
         self.unasked = False
         """Nothing was sent: its provider cannot be told the request, or failed before that."""
 

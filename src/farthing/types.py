@@ -860,6 +860,17 @@ class Attempt(Struct, kw_only=True, array_like=True):
     """It was asked to go on with the answer that broke off before it."""
 
 
+PAUSED, OPEN, EJECTED, FULL = "paused", "breaker_open", "ejected", "full"
+LEFT_FOR_NOW = frozenset({PAUSED, OPEN, EJECTED, FULL})
+"""Why a target is left: it asked for a pause, its breaker is open, others of its route do much better, or it
+has as much to do as it takes."""
+
+
+def is_left_for_now(skipped: str) -> bool:
+    """Whether what a receipt says of a target that was passed over is no reason a while later."""
+    return skipped.partition(" ")[0] in LEFT_FOR_NOW
+
+
 class Receipt(Struct, kw_only=True, array_like=True):
     """What one request cost, saved and went through. Written by the pipeline, read by the ledger.
 
@@ -914,7 +925,8 @@ class Receipt(Struct, kw_only=True, array_like=True):
     """`total_ms` less `model_ms` and `queue_ms`: what Farthing itself added."""
     stage_ms: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    """Optional steps that failed or were late: name to error class."""
+    """Optional steps that failed or were late: name to error class. Targets that were passed over without a
+    call: name to a code, which for those of `LEFT_FOR_NOW` is followed by how long it holds."""
     stop_reason: str = ""
     """`stop`, `length`, `tool_calls`, … of the provider; `limit:deadline_s` and so on when we cut;
     `client_gone`, `error` otherwise."""

@@ -35,6 +35,12 @@ kind = "bedrock"
 region = "us-east-1"
 base_url = "{upstream.base_url}"
 api_key = "${{BEDROCK_KEY}}"
+[providers.hopeful]
+kind = "bedrock"
+region = "us-east-1"
+base_url = "{upstream.base_url}"
+api_key = "${{BEDROCK_KEY}}"
+betas = ["context-1m-2025-08-07", "per-turn-control-2026-07-01"]
 [aliases]
 small = "b/good"
 tiny = "b/good"
@@ -184,6 +190,20 @@ def test_a_client_of_messages_and_claude_speak_to_each_other(
     assert whole_one.json["content"] == [{"type": "text", "text": "echo: café"}]
     usage = gateway.receipt_of(whole_one).usage
     assert usage is not None and usage.output_tokens == call_of(upstream).completion_tokens
+
+
+def test_betas_that_are_refused_are_left_out_at_once_and_from_then_on(
+    gateway: Running, upstream: FaultProvider
+) -> None:
+    asked = {"anthropic-beta": "context-1m-2025-08-07,per-turn-control-2026-07-01"}
+    body = {"model": f"hopeful/{CLAUDE}", "max_tokens": 9, "messages": [user("two")]}
+    before = len(upstream.calls)
+    for calls in (2, 3):
+        reply = gateway.request("POST", PATH, json.dumps(body).encode(), asked)
+        assert reply.status == 200, reply.body
+        assert len(upstream.calls) - before == calls
+        assert "anthropic_beta" not in call_of(upstream).json
+        assert "anthropic-beta.per-turn-control-2026-07-01" in reply.headers["x-farthing-left-out"]
 
 
 @pytest.mark.parametrize("script", ["gap=0.02,error=3", "gap=0.02,truncate=3,end=clean"])

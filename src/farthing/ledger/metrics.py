@@ -18,7 +18,7 @@ from farthing.ledger.way_metrics import WayMetrics
 from farthing.protocols import Ledger
 from farthing.runtime.loop_batch import is_immediate
 from farthing.stats.histogram import LogHistogram
-from farthing.types import Attempt, Receipt, Signal, differs
+from farthing.types import LEFT_FOR_NOW, Attempt, Receipt, Signal, differs
 
 SERIES_MAX = 500  # label sets of one family
 BATCH = 16  # finished requests that are counted together; waiting ones are cold in the cache when counted
@@ -161,8 +161,8 @@ class Metrics:
         count = self._counts.get(key) or self._new_count(*key)
         count.requests += 1
         self._count_attempts(receipt)
-        for step in receipt.skipped:
-            _count_new(self._skipped, ("cannot_say" if "/" in step else step, ""))  # a target is no label
+        for step, why in receipt.skipped.items():
+            _count_new(self._skipped, (_skipped_as(step, why), ""))
         totals = count.totals
         totals.duration.add(receipt.total_ms)
         totals.overhead.add(receipt.overhead_ms)
@@ -271,7 +271,7 @@ class Metrics:
         lines += _family(
             "farthing_skipped_steps_total",
             "counter",
-            "Optional steps that were skipped because they failed or were late.",
+            "Optional steps that failed or were late, and targets passed over, by why.",
             ((_labels(step=step), n) for (step, _), n in self._skipped.items()),
         )
         for name, kind, about, values in (
@@ -388,6 +388,14 @@ class MeteredLedger:
 
 
 # -- the text format --------------------------------------------------------------------------------
+
+
+def _skipped_as(step: str, why: str) -> str:
+    """The label of what was skipped: a target is none, so that of targets it is why."""
+    if "/" not in step:
+        return step
+    code = why.partition(" ")[0]
+    return code if code in LEFT_FOR_NOW else "cannot_say"
 
 
 def _count_new(counts: dict[tuple[str, str], int], key: tuple[str, str]) -> None:

@@ -233,7 +233,7 @@ class Cascades:
         better."""
         receipt = call.receipt
         try:
-            better = await caller.call(call, escalation)
+            better = await caller.call(replace(call, answered=True), escalation)
         except (ContractExceeded, NoProviderLeft, Overloaded) as error:
             receipt.skipped["escalate"] = type(error).__name__
             return None

@@ -150,6 +150,15 @@ def test_what_is_doubtful_in_one_answer_is_no_label() -> None:
     assert metrics.exposition().count(b"farthing_upstream_attempts_total{") == 1
 
 
+def test_targets_that_were_passed_over_are_counted_by_why() -> None:
+    metrics = Metrics()
+    for number, why in enumerate(("paused 29.8 s", "paused 1.0 s", "full", "residency")):
+        metrics.observe(receipt(number, skipped={f"p{number}/m": why}))
+    got = samples(metrics)
+    found = {labels[0][1]: n for (name, labels), n in got.items() if name == "farthing_skipped_steps_total"}
+    assert found == {"paused": 2, "full": 1, "cannot_say": 1}
+
+
 def test_labels_are_escaped() -> None:
     metrics = Metrics()
     metrics.observe(receipt(endpoint='a"b\\c\nd'))

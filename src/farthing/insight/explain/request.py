@@ -18,7 +18,11 @@ from farthing.ledger import files, read
 from farthing.ledger.damage import Missing, describe_missing
 from farthing.ledger.rows import Intent
 from farthing.types import (
+    EJECTED,
+    FULL,
     HEDGE_LOST,
+    OPEN,
+    PAUSED,
     UNKNOWN,
     Attempt,
     Pass,
@@ -44,6 +48,10 @@ ERRORS = {HEDGE_LOST: "dropped (hedge_lost), since the other began to answer fir
 SKIPPED = {
     "residency": "not asked, as it does not answer within the regions of the endpoint",
     "cannot_say": "not asked, as it does not take something in the request",
+    PAUSED: "not asked, as it had asked for a pause",
+    OPEN: "not asked, as its breaker was open: too many of its calls had failed",
+    EJECTED: "not asked, as it did much worse than others of its route",
+    FULL: "not asked, as it had as many calls as it takes",
 }
 """Why a target was passed over without a call, in more words."""
 
@@ -178,7 +186,9 @@ def _lines(receipt: Receipt) -> Iterator[str]:
     yield f"  baseline {_baseline(receipt)}"
     yield f"  time     {_time(receipt)}"
     for step, error in receipt.skipped.items():
-        yield f"  skipped  {step}: {SKIPPED.get(error, error)}"
+        code, _, lasts = error.partition(" ")
+        told = f"{SKIPPED[code]}; {lasts} of that were left" if code in SKIPPED and lasts else ""
+        yield f"  skipped  {step}: {told or SKIPPED.get(error, error)}"
     if receipt.policy or receipt.price_version:
         policy, prices = receipt.policy or UNKNOWN, receipt.price_version or UNKNOWN
         yield f"  under    configuration {policy}, prices {prices}"

@@ -56,6 +56,8 @@ class Attempts:
             extended = self._suits.extended(call, target, lane.provider)
         prompt, worst_case, left_out = self._made_ready(call, target, lane, extended or call.prompt)
         call.hold.call(worst_case)
+        if call.receipt.skipped:
+            call.receipt.skipped.pop(target.name, None)  # it was, when its turn came
         self._ledger.intend(call.receipt, target.name)
         began_s = self._clock()
         if not again:

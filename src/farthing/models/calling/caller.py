@@ -153,6 +153,8 @@ class Caller:
             if len(attempts) >= attempts_max:
                 break
             lane = self.choice.ready(call, targets, place, failed)
+            if lane is None and (why := self.choice.left_for(call, target, failed)):
+                call.receipt.skipped[target.name] = why
             again = False
             while lane is not None:
                 try:
@@ -175,6 +177,7 @@ class Caller:
                     if error.unasked:
                         call.receipt.skipped[target.name] = error.code
                         break
+                    attempts_max += self.choice.spared(call, target, failed)
                     left, health = attempts_max - len(attempts), lane.health
                     if left > 0 and at_once(error, last(attempts), health, again):
                         again = True

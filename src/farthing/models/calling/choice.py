@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from farthing.errors import ProviderRejected
 from farthing.models.calling.context import CallContext
 from farthing.models.calling.request import CallRequest, tried_in
 from farthing.models.calling.suits import Suits
@@ -50,6 +51,18 @@ class Choice:
             return None
         return way if health.cooldown_s() <= 0 else None
 
+    def left_for(self, call: CallRequest, target: Target, failed: Sequence[Failed]) -> str:
+        """Why a target has no lane for its first call, as `Health.left_for` says; empty: it was called, or
+        may not be."""
+        if any(one.target.name == target.name for one in failed):
+            return ""
+        way = self._way(target)
+        if isinstance(way, Lane):
+            return way.health.left_for()
+        barred = self.passed_over(call, target, way, failed)
+        able = [lane.health for lane in way.all if lane.health not in barred]
+        return min(able, key=Health.cooldown_s).left_for() if able else ""
+
     def _picked(
         self, call: CallRequest, targets: Sequence[Target], place: int, lanes: Lanes, failed: Sequence[Failed]
     ) -> Lane | None:
@@ -76,6 +89,14 @@ class Choice:
             return None
         tried = self.passed_over(call, target, way, failed)
         return way.next_after(failed[-1], affinity_of(call.request, way.homes), tried)
+
+    def spared(self, call: CallRequest, target: Target, failed: Sequence[Failed]) -> bool:
+        """Whether the last of those that have `failed`, a call of `target`, does not count as one: its key
+        was refused, and another key of the address is untried. The number of keys bounds how often."""
+        way, last = self._way(target), failed[-1]
+        if not isinstance(way, Lanes) or (isinstance(last.error, ProviderRejected) and last.error.renewed):
+            return False
+        return way.spares(last, self.passed_over(call, target, way, failed))
 
     def passed_over(
         self, call: CallRequest, target: Target, lanes: Lanes, failed: Sequence[Failed]

@@ -3,7 +3,7 @@
 from farthing.dialects.chat.embedded import NotVectors, entries_of, in_parts, one_answer
 from farthing.errors import ProviderUnavailable
 from farthing.models.calling.context import CallContext
-from farthing.models.calling.error_body import error_body
+from farthing.models.calling.error_body import refusal
 from farthing.models.calling.request import CallResult
 from farthing.models.way import note_head
 from farthing.protocols import Reply
@@ -39,9 +39,7 @@ async def had_in_parts(
             note_head(attempt, exchange, 0.0, None)
         result.returned, attempt.upstream_id = provider.down(exchange.headers, request.id)
         if not 200 <= exchange.status < 300:
-            error = provider.failure(exchange.status, exchange.headers, await error_body(exchange))
-            error.returned = result.returned
-            raise error
+            raise await refusal(provider, exchange, asked, result.returned)
         room_bytes = max(1, limits.answer_bytes_max - sum(map(len, bodies)))
         whole = await exchange.read(room_bytes, within_s=left_s)
         reply = provider.whole(exchange.headers, whole, asked)

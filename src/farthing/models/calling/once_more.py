@@ -65,19 +65,21 @@ class OnceMore:
                 await asyncio.sleep(found.wait_s)
             if not found.health.limits.free and self._config.adaptive:
                 await self._turn(call, found.health, found.wait_s)
-            if doubted:
-                call.receipt.skipped.pop(found.target.name, None)
+            before = len(failed)
             result = await self._tried(
                 call, route, found, ways[found.health][1], failed, refused, attempts_max
             )
             if result is not None:
                 return result
+            if len(failed) > before:
+                attempts_max += self._choice.spared(call, found.target, failed)
         errors = _told_last(failed, route)
         if not errors and refused:
             raise next(reversed(refused.values()))
         if not errors:
             errors = [self._choice.health(target).cooldown_error(target.name) for target in route.targets]
-        self._telling.of_end(route, failed, errors)
+        goes_on = call.otherwise != "failed" or call.answered
+        self._telling.of_end(route, failed, errors, goes_on=goes_on)
         raise NoProviderLeft(errors, tried_again=len(failed) > 1 and len(attempts) >= attempts_max)
 
     async def _tried(

@@ -99,6 +99,8 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     otherwise: Literal["failed", "escalated", "skipped"] = "failed"
     """What the request is where no target answers. Where it goes on, none is waited for or asked again; one
     that is escalated leaves time for that."""
+    answered: bool = False
+    """There is an answer already, which the client gets where no target gives this better one."""
     besides: Besides | None = None
     """None: nothing."""
     signs: SignsOfLife | None = None

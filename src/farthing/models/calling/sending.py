@@ -8,7 +8,7 @@ from farthing.dialects.passing.operations import PASSING
 from farthing.errors import FarthingError, ProviderError, ProviderUnavailable, StreamBroken
 from farthing.models.calling.context import CallContext
 from farthing.models.calling.embeddings import had_in_parts
-from farthing.models.calling.error_body import error_body
+from farthing.models.calling.error_body import refusal
 from farthing.models.calling.request import CallRequest, CallResult
 from farthing.models.stream import SignsOfLife, Stream, Within
 from farthing.models.way import Distances, note_head, note_told
@@ -78,9 +78,7 @@ class Sending:
         result.returned, attempt.upstream_id = provider.down(exchange.headers, request.id)
         note_head(attempt, exchange, self._clock() - began_s, provider.took(exchange.headers))
         if not 200 <= status < 300:
-            error = provider.failure(status, exchange.headers, await error_body(exchange))
-            error.returned = result.returned
-            raise error
+            raise await refusal(provider, exchange, prompt, result.returned)
         known = result.health.limits
         if result.together > known.high and result.begun > known.since:
             known.high = result.together

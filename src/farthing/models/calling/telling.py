@@ -63,8 +63,11 @@ class Telling:
         if unsaid is not None:
             log.warning("%s answered instead of %s: %s%s", answered.name, first.name, why, _more(unsaid))
 
-    def of_end(self, route: Route, failed: Sequence[Failed], errors: Sequence[ProviderError]) -> None:
-        """Log that no target of the route has answered, unless the request itself was the cause."""
+    def of_end(
+        self, route: Route, failed: Sequence[Failed], errors: Sequence[ProviderError], *, goes_on: bool
+    ) -> None:
+        """Log that no target of the route has answered, unless the request itself was the cause. `goes_on`:
+        it does not end by that, as another route is asked, or there is an answer to give."""
         if all(
             isinstance(error, ProviderRejected) and not isinstance(error, KeyRejected) for error in errors
         ):
@@ -74,8 +77,12 @@ class Telling:
         else:
             names = ", ".join(dict.fromkeys(target.name for target in route.targets))
             why = f"{names}: at rest after failures, or for a pause that was asked for"
-        unsaid = self._fallbacks.unsaid(f"end {why}")
-        if unsaid is not None:
+        unsaid = self._fallbacks.unsaid(f"end {goes_on} {why}")
+        if unsaid is None:
+            return
+        if goes_on:
+            log.warning("no target of a route answered, its request goes on: %s%s", why, _more(unsaid))
+        else:
             log.error("no target is left, a request failed: %s%s", why, _more(unsaid))
 
     def of_fault(self, target: Target, error: Exception) -> ProviderError:

@@ -13,7 +13,19 @@ from farthing.models.continuing.forms import FormOf
 from farthing.models.hedging.terms import may_be_asked_twice
 from farthing.models.providers.translated import conversation_of
 from farthing.models.stream import Stream
-from farthing.types import Json, Prefill, Prompt, Receipt, Request, Route, Target, choices_said, replace
+from farthing.types import (
+    FULL,
+    Json,
+    Prefill,
+    Prompt,
+    Receipt,
+    Request,
+    Route,
+    Target,
+    choices_said,
+    is_left_for_now,
+    replace,
+)
 
 LIMITS = ("max_tokens", "max_completion_tokens")
 REFUSED_S = 3_600.0  # a target that refused to go on is not asked to again for as long
@@ -86,7 +98,9 @@ class Continuing:
         others = (*targets[at + 1 :], *targets[: max(at, 0)])
         left = self.attempts_max - len(receipt.attempts)
         able = [
-            one for one in (*others, broke) if one.name not in receipt.skipped and self._goes_on(one, tenant)
+            one
+            for one in (*others, broke)
+            if is_left_for_now(receipt.skipped.get(one.name, FULL)) and self._goes_on(one, tenant)
         ]
         return able[: max(0, left)]
 

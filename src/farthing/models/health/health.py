@@ -19,6 +19,7 @@ from farthing.errors import ProviderBusy, ProviderError, ProviderRejected, Provi
 from farthing.models.health.limits import Limits
 from farthing.models.health.outliers import FAILED_MIN, Ejection
 from farthing.models.health.speed import Speed
+from farthing.types import EJECTED, FULL, OPEN, PAUSED
 
 IN_A_ROW_MAX = 5
 PAUSE_S = 1.0  # after a 429 that says nothing of how long
@@ -146,6 +147,19 @@ class Health:
             self._paused_until_s = 0.0
             return 0.0
         return left_s
+
+    def left_for(self) -> str:
+        """Why a call that another target could take was not made here: one of `LEFT_FOR_NOW`, and how long
+        that lasts where it is known, as in `paused 29.8 s`."""
+        left_s = self.cooldown_s()
+        if left_s <= 0:
+            return EJECTED if self.ejection.active else FULL
+        now_s = self._clock()
+        if self._paused_until_s - now_s >= left_s:
+            code = PAUSED
+        else:
+            code = EJECTED if self._open_until_s is None else OPEN
+        return f"{code} {left_s:.1f} s"
 
     @property
     def is_open(self) -> bool:

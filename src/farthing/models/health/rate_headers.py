@@ -50,7 +50,7 @@ def retry_after_s(headers: Mapping[bytes, bytes], body: bytes, now_unix_s: float
         if wait_s is not None and wait_s >= 0:
             return wait_s / 1000
     said = lower.get(b"retry-after")
-    if said is not None and (wait_s := _span_s(said, now_unix_s)) is not None:
+    if said is not None and (wait_s := _longest_s(said, now_unix_s)) is not None:
         return wait_s
     return _retry_info_s(body)
 
@@ -93,6 +93,17 @@ def _number(raw: bytes | None) -> float | None:
     except ValueError:
         return None
     return found if math.isfinite(found) else None
+
+
+def _longest_s(raw: bytes, now_unix_s: float) -> float | None:
+    """As `_span_s`; of a header that came twice, whose values proxies join with commas as dates have one, the
+    longest."""
+    whole_s = _span_s(raw, now_unix_s)
+    if whole_s is not None or b"," not in raw or len(raw) > VALUE_BYTES_MAX:
+        return whole_s
+    spans = [_span_s(part, now_unix_s) for part in raw.split(b",")]
+    found = [one for one in spans if one is not None]
+    return max(found) if len(found) == len(spans) else None
 
 
 def _span_s(raw: bytes, now_unix_s: float) -> float | None:

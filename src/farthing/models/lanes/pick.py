@@ -27,7 +27,7 @@ import msgspec
 from msgspec import Struct
 
 from farthing.config import CallConfig
-from farthing.errors import KeyRejected, ProviderBusy, ProviderError
+from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
 from farthing.models.health.health import Health
 from farthing.models.health.outliers import reconsidered
 from farthing.models.health.speed import OUTPUT_TOKENS
@@ -46,8 +46,6 @@ PREFIX_CHARS_MIN = 4_096
 """A shorter prefix is worth no affinity: most providers cache from 1,024 tokens on."""
 JITTER = 0.1
 """So that lanes that are about equally good share the calls."""
-UNPAID = 402
-"""The status of a provider whose account has no money left; OpenAI says it with a 429."""
 KEY_REST_S = 60.0
 """How long a key rests that was refused, or whose account has no money left. Then it is tried again."""
 _DIGEST_BYTES = 12
@@ -120,7 +118,7 @@ class Lane:
             return
         if isinstance(error, KeyRejected) and error.lacks_right:
             self._rests_until_s = now_s + KEY_REST_S
-        elif (isinstance(error, KeyRejected) and not error.renewed) or _is_spent(error):
+        elif (isinstance(error, KeyRejected) and not error.renewed) or error.spent:
             self.place.rests_until_s = now_s + KEY_REST_S
 
 
@@ -219,6 +217,14 @@ class Lanes:
             here = {one.health for one in self.all if one.place.address in sick}
             return self.pick(affinity, tried={*tried, *here})
         return self.pick(affinity, tried=tried) if _may_be_the_key(failed.error) else None
+
+    def spares(self, failed: Failed, tried: Collection[Health]) -> bool:
+        """Whether it was the key or its account that `failed`, and another key of the same address is not
+        `tried` yet: to go through the keys is no retry."""
+        if not (isinstance(failed.error, KeyRejected) or failed.error.spent):
+            return False
+        here = self._addresses_of((failed,))
+        return any(one.place.address in here and one.health not in tried for one in self.all)
 
     def others(self, lane: Lane, barred: Collection[Health] = ()) -> bool:
         """Whether another address, of lanes that are not `barred`, could be called instead of that of
@@ -332,19 +338,15 @@ def affinity_of(request: Request, homes: int) -> Affinity | None:
 
 def _may_be_the_key(error: ProviderError) -> bool:
     """Whether another key at the same address may succeed."""
-    return isinstance(error, KeyRejected) or error.upstream_status in (UNPAID, 429)
+    return isinstance(error, KeyRejected) or error.spent or error.upstream_status == 429
 
 
 def _is_the_address(error: ProviderError) -> bool:
     """Whether the server failed: not the request, nor the key."""
     status = error.upstream_status
-    return not error.unasked and (status is None or status >= 500 or status == 408)
-
-
-def _is_spent(error: ProviderError) -> bool:
-    """Whether an account has no money left, which no pause ends."""
-    spent = isinstance(error, ProviderBusy) and error.upstream_status == 429 and not error.again
-    return spent or error.upstream_status == UNPAID
+    if error.unasked:
+        return False
+    return status is None or status >= 500 or status == 408 or isinstance(error, ProviderUnavailable)
 
 
 def _took_s(lane: Lane, now_s: float) -> float | None:

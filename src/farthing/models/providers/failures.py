@@ -24,8 +24,14 @@ from farthing.types import Json
 
 ERROR_VALUES_MAX = 1_000
 ERROR_CHARS_MAX = 65_536  # as many as are read of a reply with the status of an error
-OUT_OF_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-"""Codes of a 429 that no pause ends."""
+NO_CAPACITY = 498
+"""Groq's status where it has none left for a tier of service."""
+OUT_OF_MONEY = frozenset({
+    "Arrearage", "billing_hard_limit_reached", "billing_not_active", "exceeded_current_quota_error",
+    "insufficient_quota",
+})  # fmt: skip
+"""Codes and types that say that an account has no money left, or may spend none: of a 429 that no pause ends,
+and of a 400."""
 ABOUT_THE_KEY = (
     "api_key", "apikey", "auth", "permission", "credential", "forbidden", "access_denied", "accessdenied",
 )  # fmt: skip
@@ -46,11 +52,7 @@ def failure(
     """What a reply of another status than success means. `redact` knows our keys."""
     said = _told(body, redact)
     if status == 401 or (status == 403 and _about_the_key(said)) or (status == 400 and _bad_key(said)):
-        rejected = KeyRejected(
-            f"{provider} answered {status}: it refused the gateway's own key or token, or what that may do; "
-            f"the operator has to look at the key or credentials of providers.{provider} and at their rights",
-            upstream_status=status,
-        )
+        rejected = key_rejected(provider, status)
         rejected.told = _code_of(said)
         rejected.lacks_right = status == 403 and not any(part in _named(said) for part in THE_KEY_ITSELF)
         return rejected
@@ -60,7 +62,16 @@ def failure(
     advice = header(headers, SHOULD_RETRY)
     if advice in (b"true", b"false"):  # the official SDKs do as it says, whatever the status
         error.again = error.advice = advice == b"true"
+        error.spent = not error.again if status == 429 else error.spent
     return error
+
+
+def key_rejected(provider: str, status: int) -> KeyRejected:
+    return KeyRejected(
+        f"{provider} answered {status}: it refused the gateway's own key or token, or what that may do; "
+        f"the operator has to look at the key or credentials of providers.{provider} and at their rights",
+        upstream_status=status,
+    )
 
 
 def in_answer(
@@ -78,19 +89,23 @@ def in_answer(
 
 def _of_status(status: int, message: str, said: Json | None, wait_s: float | None) -> ProviderError:
     words = words_of(said)
+    spent = _is_spent(said)
     if status == 429:
-        spent = said is not None and OUT_OF_MONEY.intersection(map(str, (said.get("code"), said.get("type"))))
-        return ProviderBusy(
+        busy = ProviderBusy(
             message, upstream_status=429, said=said, words=words, retry_after_s=wait_s, again=not spent
         )
+        busy.spent = spent
+        return busy
     if status in (408, 504):
         return ProviderTimeout(
             message, upstream_status=status, said=said, words=words, retry_after_s=wait_s, again=True
         )
-    if 400 <= status < 500:
+    if 400 <= status < 500 and status != NO_CAPACITY:
         again = status in (409, 425)  # somebody else's turn, or too early: not for long
-        return ProviderRejected(message, upstream_status=status, said=said, words=words, again=again)
-    again = status >= 500 and status not in (501, 505)
+        rejected = ProviderRejected(message, upstream_status=status, said=said, words=words, again=again)
+        rejected.spent |= spent
+        return rejected
+    again = status == NO_CAPACITY or (status >= 500 and status not in (501, 505))
     return ProviderUnavailable(
         message, upstream_status=status, said=said, words=words, retry_after_s=wait_s, again=again
     )
@@ -139,6 +154,11 @@ def _status_of(said: Json | None) -> int | None:
             return code
     named = {str(said.get("code")), str(said.get("type"))} if said is not None else set()
     return 429 if named & {"rate_limit_exceeded", "rate_limit_error", *OUT_OF_MONEY} else None
+
+
+def _is_spent(said: Json | None) -> bool:
+    names = () if said is None else (said.get("code"), said.get("type"))
+    return not OUT_OF_MONEY.isdisjoint(map(str, names))
 
 
 def _about_the_key(said: Json | None) -> bool:

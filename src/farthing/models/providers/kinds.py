@@ -76,15 +76,22 @@ def make(
         case ResponsesProviderConfig():
             return of_responses(config, path=path, token=_token(credentials), lessons=lessons)
         case AnthropicProviderConfig():
-            return AnthropicProvider(name, origin, config, path=path, passage=passage)
+            return AnthropicProvider(name, origin, config, path=path, passage=passage, lessons=lessons)
         case GeminiProviderConfig():
             account = "" if makers is None else makers.account
             return GeminiProvider(name, origin, config, path=path, passage=passage, account=account)
         case VertexProviderConfig():
-            of_vertex = VertexGeminiProvider if config.publisher == "google" else VertexClaudeProvider
+            of_vertex = (
+                VertexGeminiProvider
+                if config.publisher == "google"
+                else partial(VertexClaudeProvider, lessons=lessons)
+            )
             return of_vertex(name, origin, config, path=path, passage=passage, token=_token(credentials))
         case BedrockProviderConfig():
-            return BedrockProvider(name, origin, config, path=path, passage=passage, keys=_keys(credentials))
+            keys = _keys(credentials)
+            return BedrockProvider(
+                name, origin, config, path=path, passage=passage, keys=keys, lessons=lessons
+            )
         case PluginProviderConfig():
             assert plugin is not None, "whoever names a plug-in has opened it"
             return PluginProvider(name, origin, config, plugin, path=path, passage=passage)

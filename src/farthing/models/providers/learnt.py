@@ -6,7 +6,7 @@ a day, since models change behind their names.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -14,7 +14,8 @@ from farthing.dialects.chat.fields import FIELDS
 from farthing.dialects.chat.requests.fitting import LIMITS, NOTHING_LEARNT, Learnt, LimitName
 from farthing.errors import ProviderRejected
 from farthing.runtime.redact import without_asked
-from farthing.types import Json, replace
+from farthing.text.lenient_json import write_json
+from farthing.types import Json, Prompt, replace
 
 REFUSALS = frozenset({400, 422})
 TARGETS_MAX = 500
@@ -41,6 +42,8 @@ CHOICES = frozenset({
 """Fields of few values, of which others may be taken where one is refused."""
 NEVER = frozenset({"messages", "model", "stream", "tools", "functions"})
 """Without these there is no request, or another one."""
+BETA = re.compile(r"[a-z0-9-]{1,50}-20\d\d-?\d\d-?\d\d", re.ASCII)
+"""How betas of Messages are called; other names may be a client's own."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CAMEL = re.compile(r"(?<=[a-z])[A-Z]")
 
@@ -94,6 +97,18 @@ class Lessons:
             learnt = replace(learnt, refused=learnt.refused | {refusal.field})
         elif len(refusal.value) <= VALUE_CHARS_MAX:
             learnt = replace(learnt, values=learnt.values | {(refusal.field, refusal.value)})
+        self._keep(model, learnt)
+
+    def note_betas(self, model: str, refused: Iterable[frozenset[str]]) -> bool:
+        """Remember sets of betas, of each of which one at least is refused. Returns whether that is news."""
+        learnt = self.of(model)
+        found = learnt.betas.union(refused)
+        if found == learnt.betas or len(found) > FIELDS_MAX:
+            return False
+        self._keep(model, replace(learnt, betas=found))
+        return True
+
+    def _keep(self, model: str, learnt: Learnt) -> None:
         if model not in self._known and len(self._known) >= TARGETS_MAX:
             del self._known[next(iter(self._known))]
         self._known[model] = Known(learnt, self._clock() + KEPT_S)
@@ -107,7 +122,8 @@ class Lessons:
         found = {}
         for model, known in self._known.items():
             values = frozenset(one for one in known.learnt.values if one[0] in CHOICES)
-            learnt: Learnt = replace(known.learnt, values=values)
+            betas = frozenset(one for one in known.learnt.betas if all(map(BETA.fullmatch, one)))
+            learnt: Learnt = replace(known.learnt, values=values, betas=betas)
             if known.until_s > now_s and learnt != NOTHING_LEARNT:
                 found[model] = Known(learnt, known.until_s)
         return found
@@ -118,7 +134,11 @@ class Lessons:
         for model, one in list(known.items())[-TARGETS_MAX:]:
             until_s = min(one.until_s, now_s + KEPT_S)
             names = one.learnt.refused | {field for field, _ in one.learnt.values}
-            if until_s > now_s and len(names) <= FIELDS_MAX and names <= FIELDS - NEVER:
+            betas = one.learnt.betas
+            known_betas = len(betas) <= FIELDS_MAX and all(
+                BETA.fullmatch(name) for all_of in betas for name in all_of
+            )
+            if until_s > now_s and len(names) <= FIELDS_MAX and names <= FIELDS - NEVER and known_betas:
                 self._known[model] = Known(one.learnt, until_s)
                 self.known = True
 
@@ -157,6 +177,13 @@ def refusal_of(error: ProviderRejected, body: Json) -> Refusal | None:
     if instead in body or not (instead in named or field == param or code in UNKNOWN):
         return None
     return Refusal(field, instead)
+
+
+def is_asked(words: str, prompt: Prompt) -> bool:
+    """Whether the request itself says `words`, which are in small letters."""
+    sent = prompt.sent
+    bodies = (prompt.body,) if sent is None else (prompt.body, sent.body)
+    return any(words.encode() in write_json(body).lower() for body in bodies)
 
 
 def _words(words: str) -> Iterator[str]:

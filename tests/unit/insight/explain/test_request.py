@@ -383,6 +383,9 @@ def test_what_a_prompt_cache_gave_is_told_below_its_call() -> None:
     [
         ("residency", "not asked, as it does not answer within the regions of the endpoint"),
         ("cannot_say", "not asked, as it does not take something in the request"),
+        ("paused 29.8 s", "not asked, as it had asked for a pause; 29.8 s of that were left"),
+        ("full", "not asked, as it had as many calls as it takes"),
+        ("NoSuchError of ours", "NoSuchError of ours"),
     ],
 )
 def test_a_target_that_was_passed_over_is_told_with_the_reason(why: str, words: str) -> None:

@@ -1,16 +1,23 @@
 """What Claude Code asks of Claude by betas, where Claude is asked by others than Anthropic."""
 
+import dataclasses
 import json
 from base64 import b64decode
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.test_provider import bedrock
+from tests.contract.test_provider import bedrock, origin
 from tests.unit.models.providers.test_bedrock_provider import messages
 from tests.unit.models.providers.test_bedrock_provider import target as of_bedrock
 from tests.unit.models.providers.test_vertex_provider import CLAUDE, betas_in, claude
 
-from farthing.types import Json, Prompt, replace
+from farthing.config import AnthropicProviderConfig
+from farthing.errors import ProviderRejected
+from farthing.models.providers.anthropic.provider import AnthropicProvider
+from farthing.models.providers.learnt import Lessons
+from farthing.models.providers.lessons import AllLessons
+from farthing.types import Json, Prompt, Target, replace
 
 ADVANCED = "advanced-tool-use-2025-11-20"
 SEARCHES, EXAMPLES = "tool-search-tool-2025-10-19", "tool-examples-2025-10-29"
@@ -91,3 +98,95 @@ def test_tokens_are_counted_of_what_goes_up() -> None:
 
 def test_a_field_that_no_beta_was_asked_for_is_the_clients_own() -> None:
     assert at_bedrock("claude-code-20250219")["messages"] == HI
+
+
+def refusal(message: str, status: int = 400) -> ProviderRejected:
+    said = {"message": message, "type": "invalid_request_error"}
+    return ProviderRejected("refused", upstream_status=status, said=said, words=message)
+
+
+FULL, WIDE = "dev-full-thinking-2025-05-14", "context-1m-2025-08-07"
+NAMING = "Unexpected value(s) `{}` for the `anthropic-beta` header. Please consult our documentation."
+
+
+def foundry(lessons: Lessons | None = None) -> AnthropicProvider:
+    at = dataclasses.replace(origin("f"), host="some.services.ai.azure.com")
+    return AnthropicProvider("f", at, AnthropicProviderConfig(), path="/v1", lessons=lessons)
+
+
+ASKED: dict[str, tuple[Any, Target]] = {
+    "bedrock": (lambda: bedrock(), of_bedrock()),
+    "vertex": (lambda: claude(betas=(FULL, WIDE, MANAGED)), CLAUDE),
+    "foundry": (foundry, CLAUDE),
+}
+
+
+def went_up(provider: Any, betas: str, target: Target, **fields: Any) -> list[str]:
+    prompt, passed = asking(betas, **fields)
+    head, body = provider.encode(prompt, target, "chat", "r", passed)
+    told = betas_in(head) or ",".join(json.loads(body).get("anthropic_beta", ()))
+    return told.split(",") if told else []
+
+
+@pytest.mark.parametrize("where", ASKED)
+def test_a_beta_that_a_refusal_names_is_left_out_from_then_on(where: str) -> None:
+    make, target = ASKED[where]
+    provider, asked = make(), f"{FULL},{WIDE},{MANAGED}"
+    managed = {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}
+    prompt, passed = asking(asked, context_management=managed)
+    assert provider.learn(prompt, target, refusal(NAMING.format(f"{FULL}`, `{MANAGED}")))
+    assert went_up(provider, asked, target, context_management=managed) == [WIDE]
+    _, body = provider.encode(prompt, target, "chat", "r", passed)
+    assert "context_management" not in json.loads(body), "it is refused without its beta"
+    gone = provider.unsaid(prompt, target, "chat").gave_way
+    assert {f"anthropic-beta.{FULL}", f"anthropic-beta.{MANAGED}"} <= set(gone)
+    assert not provider.learn(prompt, target, refusal(NAMING.format(FULL))), "it is known"
+    other: Target = replace(target, name="x/y", model=f"{target.model}-2")
+    assert went_up(provider, asked, other) == [FULL, WIDE, MANAGED], "of one model it says nothing of others"
+
+
+@pytest.mark.parametrize("where", ASKED)
+def test_of_betas_of_which_none_is_named_all_are_left_out_where_they_come_together(where: str) -> None:
+    make, target = ASKED[where]
+    provider = make()
+    prompt, _ = asking(f"{FULL},{WIDE}")
+    error: Json = {"type": "invalid_request_error", "message": "invalid beta flag"}
+    body = {"message": "invalid beta flag"} if where == "bedrock" else {"type": "error", "error": error}
+    headers = {b"x-amzn-errortype": b"ValidationException"} if where == "bedrock" else {}
+    refused = provider.failure(400, headers, json.dumps(body).encode())
+    assert provider.learn(prompt, target, refused)
+    assert went_up(provider, f"{FULL},{WIDE}", target) == []
+    assert went_up(provider, f"{FULL},{WIDE},{MANAGED}", target) == [MANAGED]
+    assert went_up(provider, WIDE, target) == [WIDE], "another client may have the one that is taken"
+
+
+def test_what_is_refused_of_betas_is_learnt_from_no_other_words() -> None:
+    provider, target = bedrock(), of_bedrock()
+    prompt, _ = asking(f"{FULL},{WIDE}")
+    for error in (
+        refusal("max_tokens: must be less"),
+        refusal("invalid beta flag", status=403),
+        refusal(NAMING.format("files-api-2025-04-14")),
+        refusal(NAMING.format(f"x{FULL}")),
+    ):
+        assert not provider.learn(prompt, target, error), error.words
+    echoed, _ = asking(FULL, metadata={"user_id": "Invalid Beta Flag"})
+    assert not provider.learn(echoed, target, refusal("metadata: invalid beta flag is no id"))
+    assert provider.learn(echoed, target, refusal("invalid beta flag")), "nothing but these words is no echo"
+
+
+def test_what_was_refused_of_betas_outlives_a_restart(tmp_path: Path) -> None:
+    before = AllLessons(tmp_path)
+    before.open()
+    prompt, _ = asking(f"{FULL},my own")
+    assert foundry(before.of("f", "u")).learn(asking(FULL)[0], CLAUDE, refusal("invalid beta flag"))
+    assert not foundry(before.of("f", "u")).learn(prompt, CLAUDE, refusal("invalid beta flag"))
+    before.save()
+    after = AllLessons(tmp_path)
+    after.open()
+    assert went_up(foundry(after.of("f", "u")), f"{FULL},{WIDE}", CLAUDE) == [WIDE]
+
+
+def test_vertex_is_asked_for_what_tools_want_although_its_client_names_no_beta() -> None:
+    """At Anthropic a search among tools is none any more."""
+    assert went_up(claude(), WIDE, CLAUDE, tools=[DEFERRED]) == [WIDE, SEARCHES]

@@ -320,3 +320,8 @@ def test_whether_to_ask_again_is_the_providers_to_say(status: int) -> None:
     assert failure("up", status, {b"x-should-retry": b"true"}, body).again
     assert not failure("up", status, {b"x-should-retry": b"false"}, body).again
     assert failure("up", status, {b"x-should-retry": b"?"}, body).again is (status == 500)
+
+
+def test_a_tier_of_service_without_capacity_says_nothing_of_the_request() -> None:
+    error = failure("groq", 498, {}, wire({"error": {"message": "capacity exceeded", "code": "capacity"}}))
+    assert isinstance(error, ProviderUnavailable) and error.again

@@ -114,6 +114,8 @@ class Learnt(Struct, frozen=True):
     refused: frozenset[str] = frozenset()
     values: frozenset[tuple[str, str]] = frozenset()
     """Fields with a value that is refused, where others may be taken."""
+    betas: frozenset[frozenset[str]] = frozenset()
+    """Betas of Messages of which one is refused: a refusal may name none."""
 
 
 NOTHING_LEARNT = Learnt()

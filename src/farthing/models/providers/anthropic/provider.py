@@ -22,12 +22,14 @@ from farthing.dialects.messages.errors import is_error, read_error
 from farthing.dialects.messages.requests import request_writer
 from farthing.dialects.messages.usage import TOKENS_MAX
 from farthing.dialects.written import Written
-from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
+from farthing.errors import KeyRejected, ProviderError, ProviderRejected, ProviderUnavailable
 from farthing.models.providers import failures
 from farthing.models.providers.anthropic import edits, elsewhere, form
-from farthing.models.providers.anthropic.elsewhere import Cloud, cloud_at
+from farthing.models.providers.anthropic.betas import HEADER, Betas, of_messages, supported
+from farthing.models.providers.anthropic.elsewhere import ANTHROPIC, Cloud, cloud_at
 from farthing.models.providers.anthropic.own import OwnDecoder
 from farthing.models.providers.http import JSON, key_lines
+from farthing.models.providers.learnt import Lessons
 from farthing.models.providers.translated import conversation_of
 from farthing.models.providers.translating import TranslatingProvider, written
 from farthing.models.transport.origin import HttpOrigin
@@ -68,15 +70,18 @@ class AnthropicProvider(TranslatingProvider):
         passage: Passage | None = None,
         token: BearerToken | None = None,
         cloud: Cloud | None = None,
+        lessons: Lessons | None = None,
     ) -> None:
         """`path` is that of its `base_url`, with `/v1` at its end or without. `cloud`: None: as its host
-        tells.
+        tells. `lessons` are what its targets were seen to refuse before.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
         """
         cloud = cloud_at(origin.host) if cloud is None else cloud
         self._cloud = cloud
+        self._betas = None if cloud is ANTHROPIC else Betas(None, lessons)
+        """None: a client is told itself which of them are refused."""
         super().__init__(
             name,
             origin,
@@ -105,10 +110,12 @@ class AnthropicProvider(TranslatingProvider):
         if operation != "chat":
             return Unsaid(operation=operation)
         sent = self.as_sent(prompt)
-        if sent is not None:
+        if sent is None:
+            said = self._translations.unsaid(prompt, target)
+        else:
             gave_way = edits.gave_way(prompt, sent, target.model, self._cloud)
-            return Unsaid(gave_way=gave_way) if gave_way else ALL_SAID
-        return self._translations.unsaid(prompt, target)
+            said = Unsaid(gave_way=gave_way) if gave_way else ALL_SAID
+        return said if self._betas is None else self._betas.with_left_here(said, prompt, target.model)
 
     def encode(
         self,
@@ -118,12 +125,30 @@ class AnthropicProvider(TranslatingProvider):
         request_id: str,
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
-        head = b"%bx-request-id: %b\r\n" % (self._head(MESSAGES, prompt, passed), request_id.encode())
         sent = self.as_sent(prompt)
+        kept = self._kept(passed, prompt, target.model)
+        told = passed if kept is None else _with_betas(passed, kept)
+        head = b"%bx-request-id: %b\r\n" % (self._head(MESSAGES, prompt, told), request_id.encode())
         if sent is not None:
             changed = edits.changes(prompt, sent, target.model, self._cloud)
+            if kept is not None:
+                changed = supported(sent, changed, kept)
             return head, edits.marked(written(sent, changed), prompt, target.model)
         return head, write_json(self._translations.body(prompt, target))
+
+    def _kept(self, passed: tuple[tuple[str, str], ...], prompt: Prompt, model: str) -> list[str] | None:
+        """The betas of a client of Messages that go up; None: all do."""
+        found = self._betas
+        if found is None or not found.are_refused or not of_messages(prompt):
+            return None
+        return found.going_up(passed, prompt, {}, model)
+
+    def learn(self, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
+        if self._betas is None:
+            return super().learn(prompt, target, error)
+        sent = self.as_sent(prompt)
+        body = self._translations.body(prompt, target) if sent is None else sent.body
+        return self._betas.learn(prompt, body, target.model, error)
 
     def _head(self, path: str, prompt: Prompt, passed: tuple[tuple[str, str], ...]) -> bytes:
         """The head of a call with what passes of the client's headers. The version that a client of Messages
@@ -169,7 +194,8 @@ class AnthropicProvider(TranslatingProvider):
     def count_call(
         self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
     ) -> tuple[bytes, bytes] | None:
-        head = self._head(COUNT, prompt, passed)
+        kept = self._kept(passed, prompt, target.model)
+        head = self._head(COUNT, prompt, passed if kept is None else _with_betas(passed, kept))
         sent = self.as_sent(prompt)
         if sent is not None:
             return head, written(sent, edits.counted(sent, target.model, self._cloud))
@@ -188,6 +214,12 @@ class AnthropicProvider(TranslatingProvider):
 
     def batch_api(self, transport: Transport, limits: ProviderConfig) -> BatchApi | None:
         """None: its batches are not used."""
+
+
+def _with_betas(passed: tuple[tuple[str, str], ...], kept: list[str]) -> tuple[tuple[str, str], ...]:
+    """`passed` with `kept` in the place of the betas that the client names."""
+    others = tuple(pair for pair in passed if pair[0] != HEADER)
+    return (*others, (HEADER, ",".join(kept))) if kept else others
 
 
 def _anew(prompt: Prompt, target: Target, *, cloud: Cloud) -> Written:

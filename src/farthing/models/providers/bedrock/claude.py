@@ -10,7 +10,6 @@ from typing import Any
 from msgspec import Struct
 
 from farthing.dialects.chat.usage import tier_of
-from farthing.dialects.messages.models import version_of
 from farthing.dialects.messages.requests import request_writer
 from farthing.dialects.splice import REMOVED
 from farthing.dialects.written import Written
@@ -32,14 +31,6 @@ BETAS = frozenset({
     "tool-search-tool-2025-10-19",
 })  # fmt: skip
 """Those that Bedrock documents; it refuses a request with another."""
-_MANAGING, _COMPACTING = "context-management-2025-06-27", "compact-2026-01-12"
-_OF_TOOLS = {
-    "computer_20241022": "computer-use-2024-10-22",
-    "computer_20250124": "computer-use-2025-01-24",
-    "computer_20251124": "computer-use-2025-11-24",
-    "memory_20250818": _MANAGING,
-}
-"""Tools that Bedrock knows by a beta alone."""
 NOT_THERE = ("container", "fallbacks", "inference_geo", "mcp_servers", "speed")
 """Fields of Messages that change what a client gets, and that Bedrock does not have."""
 UNREAD = ("diagnostics", "service_tier", "user_profile_id")
@@ -199,26 +190,6 @@ def _moved(body: Json, betas: list[str]) -> dict[str, object]:
     if betas and (missing := [beta for beta in betas if beta not in own]):
         changed["anthropic_beta"] = [*own, *missing]
     return changed
-
-
-def demanded(body: Json, model: str) -> Iterable[str]:
-    """The betas without which Bedrock refuses what `body` asks for. At Anthropic some of that is no beta any
-    more, or one beta."""
-    for tool in _dicts(body.get("tools")):
-        kind = tool.get("type")
-        kind = kind if kind.__class__ is str else ""
-        if tool.get("defer_loading") or kind.startswith("tool_search_tool_"):
-            yield "tool-search-tool-2025-10-19"
-        if tool.get("input_examples"):
-            yield "tool-examples-2025-10-29"
-        if kind in _OF_TOOLS:
-            yield _OF_TOOLS[kind]
-    managed = body.get("context_management")
-    for edit in _dicts(managed.get("edits")) if managed.__class__ is dict else ():
-        yield _COMPACTING if str(edit.get("type")).startswith("compact_") else _MANAGING
-    config = body.get("output_config")
-    if config.__class__ is dict and config.get("effort") is not None and version_of(model) <= (4, 5):
-        yield "effort-2025-11-24"
 
 
 def translate(prompt: Prompt, target: Target) -> Written:

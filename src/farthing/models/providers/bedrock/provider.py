@@ -31,7 +31,7 @@ from farthing.dialects.converse.requests import request_writer
 from farthing.dialects.messages.errors import is_error, read_error
 from farthing.dialects.messages.usage import TOKENS_MAX
 from farthing.dialects.written import Written
-from farthing.errors import KeyRejected, ProviderError, ProviderUnavailable
+from farthing.errors import KeyRejected, ProviderError, ProviderRejected, ProviderUnavailable
 from farthing.models.providers import failures
 from farthing.models.providers.anthropic import betas, edits
 from farthing.models.providers.anthropic.elsewhere import BEDROCK
@@ -41,6 +41,7 @@ from farthing.models.providers.bedrock.own import OwnDecoder
 from farthing.models.providers.bedrock.sigv4 import Signer
 from farthing.models.providers.decoder import AnswerForm, TranslatingDecoder
 from farthing.models.providers.http import JSON, host_of, key_lines
+from farthing.models.providers.learnt import Lessons
 from farthing.models.providers.translated import conversation_of, within_limit
 from farthing.models.providers.translating import TranslatingProvider
 from farthing.models.transport.connection import header
@@ -91,10 +92,11 @@ class BedrockProvider(TranslatingProvider):
         path: str,
         passage: Passage | None = None,
         keys: AwsCredentials | None = None,
+        lessons: Lessons | None = None,
         wall: Callable[[], float] = time,
     ) -> None:
         """`path` is that of its `base_url`. `keys` are what calls are signed with; None: they are not.
-        `wall` gives seconds since 1970.
+        `lessons` are what its targets were seen to refuse before. `wall` gives seconds since 1970.
 
         Raises:
             ValueError: a header has characters that HTTP does not allow.
@@ -125,7 +127,8 @@ class BedrockProvider(TranslatingProvider):
         own = ((name.lower(), value) for name, value in config.headers.items())
         self._amz = [(name, value) for name, value in own if name.startswith("x-amz-")]
         """Headers of the configuration that AWS wants signed."""
-        self._betas = claude.BETAS if config.betas is None else frozenset(config.betas)
+        known = claude.BETAS if config.betas is None else frozenset(config.betas)
+        self._betas = betas.Betas(known, lessons)
         self._wall = wall
         self._ahead_s = 0.0
         """How far AWS's clock is ahead of ours, as far as it matters."""
@@ -144,7 +147,7 @@ class BedrockProvider(TranslatingProvider):
             said = self._translations.unsaid(prompt, target)
         else:
             said = _unsaid_as_sent(prompt, sent, target.model)
-        return betas.with_left_here(said, prompt, self._betas)
+        return self._betas.with_left_here(said, prompt, target.model)
 
     def encode(
         self,
@@ -164,9 +167,9 @@ class BedrockProvider(TranslatingProvider):
         sent = self.as_sent(prompt)
         if sent is None:
             told = self._translations.body(prompt, target)
-            body = claude.encoded(told, self._betas_of(prompt, passed, told, target.model))
+            body = claude.encoded(told, self._betas.going_up(passed, prompt, told, target.model))
         else:
-            asked_betas = self._betas_of(prompt, passed, sent.body, target.model)
+            asked_betas = self._betas.going_up(passed, prompt, sent.body, target.model)
             body = claude.body_as_sent(prompt, sent, target.model, asked_betas)
         head = self._head(target.model, call, body, request_id, passed)
         asks = prompt.body if sent is None else sent.body
@@ -174,13 +177,12 @@ class BedrockProvider(TranslatingProvider):
             head += claude.header_lines(asks).encode("latin-1")
         return head, body
 
-    def _betas_of(
-        self, prompt: Prompt, passed: tuple[tuple[str, str], ...], body: Json, model: str
-    ) -> list[str]:
-        """The betas that a client of Messages asks for, and that its `body` does; headers of other clients
-        are not meant for it."""
-        said = betas.going_up(passed, self._betas, prompt) if passed and betas.of_messages(prompt) else ()
-        return [one for one in dict.fromkeys((*said, *claude.demanded(body, model))) if one in self._betas]
+    def learn(self, prompt: Prompt, target: Target, error: ProviderRejected) -> bool:
+        if not is_claude(target.model):
+            return super().learn(prompt, target, error)
+        sent = self.as_sent(prompt)
+        body = self._translations.body(prompt, target) if sent is None else sent.body
+        return self._betas.learn(prompt, body, target.model, error)
 
     def _head(
         self, model: str, call: str, body: bytes, request_id: str, passed: tuple[tuple[str, str], ...] = ()
@@ -326,9 +328,9 @@ class BedrockProvider(TranslatingProvider):
         sent = self.as_sent(prompt)
         if sent is None:
             told = self._translations.body(prompt, target)
-            asked = claude.encoded(told, self._betas_of(prompt, passed, told, model))
+            asked = claude.encoded(told, self._betas.going_up(passed, prompt, told, model))
         else:
-            asked_betas = self._betas_of(prompt, passed, sent.body, model)
+            asked_betas = self._betas.going_up(passed, prompt, sent.body, model)
             asked = claude.counted_as_sent(sent, target.model, asked_betas)
         body = write_json({"input": {"invokeModel": {"body": b64encode(asked).decode()}}})
         return self._head(model, "count-tokens", body, request_id, passed), body

@@ -4,7 +4,7 @@ The model stands in the path, and the version of the interface in the body; all 
 goes up as its client sent it. Of its betas go up those that Vertex knows, in their header.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from farthing.config import VertexProviderConfig
@@ -13,11 +13,12 @@ from farthing.models.providers.anthropic import betas, edits
 from farthing.models.providers.anthropic.elsewhere import VERTEX, messages_last
 from farthing.models.providers.anthropic.provider import AnthropicProvider
 from farthing.models.providers.http import JSON
+from farthing.models.providers.learnt import Lessons
 from farthing.models.providers.translating import written
 from farthing.models.providers.vertex.place import VERSIONS, list_of, place_of, version_in
 from farthing.models.transport.origin import HttpOrigin
 from farthing.models.transport.passage import OF_MESSAGES, Passage
-from farthing.protocols import BearerToken, Unsaid
+from farthing.protocols import BearerToken
 from farthing.text.lenient_json import write_json
 from farthing.types import Json, Operation, Prompt, Target
 
@@ -49,19 +50,19 @@ class VertexClaudeProvider(AnthropicProvider):
         path: str,
         passage: Passage | None = None,
         token: BearerToken | None = None,
+        lessons: Lessons | None = None,
     ) -> None:
         """As `AnthropicProvider`, with the path of the version."""
         path = path or VERSIONS["anthropic"]
         version = version_in(path)
         path = path.removesuffix(version)
-        super().__init__(name, origin, config, path=path, passage=passage, token=token, cloud=VERTEX)
+        super().__init__(
+            name, origin, config, path=path, passage=passage, token=token, cloud=VERTEX, lessons=lessons
+        )
         self._called = self.lasting_head("POST", f"{version}{place_of(config)}/models/{_PLACE}", JSON)
         self._listed = list_of(config)
-        self._betas = BETAS if config.betas is None else frozenset(config.betas)
-
-    def unsaid(self, prompt: Prompt, target: Target, operation: Operation) -> Unsaid:
-        said = super().unsaid(prompt, target, operation)
-        return said if said.operation else betas.with_left_here(said, prompt, self._betas)
+        known = BETAS if config.betas is None else frozenset(config.betas)
+        self._betas = self._known = betas.Betas(known, lessons)
 
     def encode(
         self,
@@ -72,27 +73,30 @@ class VertexClaudeProvider(AnthropicProvider):
         passed: tuple[tuple[str, str], ...] = (),
     ) -> tuple[bytes, bytes]:
         method = "streamRawPredict" if prompt.stream else "rawPredict"
-        head = self._head_of(f"{quote(target.model, safe='@-_.~')}:{method}", prompt, passed, self._betas)
-        head += b"x-request-id: %b\r\n" % request_id.encode()
+        called = f"{quote(target.model, safe='@-_.~')}:{method}"
         sent = self.as_sent(prompt)
-        if sent is not None:
-            kept = betas.going_up(passed, self._betas, prompt)
-            changed = betas.supported(sent, edits.changes(prompt, sent, target.model, VERTEX), kept)
-            changed = {**changed, **INTERFACE, "model": REMOVED}
-            return head, messages_last(edits.marked(written(sent, changed), prompt, target.model))
-        return head, write_json(_below(self._translations.body(prompt, target)))
+        told = self._translations.body(prompt, target) if sent is None else sent.body
+        kept = self._known.going_up(passed, prompt, told, target.model)
+        head = self._head_of(called, prompt, passed, kept) + b"x-request-id: %b\r\n" % request_id.encode()
+        if sent is None:
+            return head, write_json(_below(told))
+        changed = betas.supported(sent, edits.changes(prompt, sent, target.model, VERTEX), kept)
+        changed = {**changed, **INTERFACE, "model": REMOVED}
+        return head, messages_last(edits.marked(written(sent, changed), prompt, target.model))
 
     def _head_of(
-        self, method: str, prompt: Prompt, passed: tuple[tuple[str, str], ...], known: Collection[str]
+        self, method: str, prompt: Prompt, passed: tuple[tuple[str, str], ...], kept: list[str]
     ) -> bytes:
-        """`known`: the betas that may go up."""
+        """`kept`: the betas that go up."""
         head = self._called.replace(_PLACE.encode(), method.encode(), 1) + self.token_line
-        if not passed:
+        if not passed and not kept:
             return head
-        if not betas.of_messages(prompt):
-            return head + self.passage.up(passed, OF_MESSAGES)
-        kept = betas.going_up(passed, known, prompt)
-        others = tuple(pair for pair in passed if pair[0] != betas.HEADER)
+        of_messages = betas.of_messages(prompt)
+        others = tuple(
+            (name, value)
+            for name, value in passed
+            if name != betas.HEADER and (of_messages or not name.startswith(OF_MESSAGES))
+        )
         return head + self.passage.up((*others, (betas.HEADER, ",".join(kept))) if kept else others)
 
     def list_head(self) -> bytes:
@@ -101,14 +105,14 @@ class VertexClaudeProvider(AnthropicProvider):
     def count_call(
         self, prompt: Prompt, target: Target, request_id: str, passed: tuple[tuple[str, str], ...] = ()
     ) -> tuple[bytes, bytes] | None:
-        known = self._betas - UNCOUNTED_BETAS
-        head = self._head_of(COUNT, prompt, passed, known)
         sent = self.as_sent(prompt)
-        if sent is not None:
-            kept = betas.going_up(passed, known, prompt)
-            changed = betas.supported(sent, edits.counted(sent, target.model, VERTEX), kept)
-            return head, written(sent, {**changed, **INTERFACE})
-        return head, write_json({**self.counted_of(prompt, target), **INTERFACE})
+        told = self.counted_of(prompt, target) if sent is None else sent.body
+        kept = self._known.going_up(passed, prompt, told, target.model, UNCOUNTED_BETAS)
+        head = self._head_of(COUNT, prompt, passed, kept)
+        if sent is None:
+            return head, write_json({**told, **INTERFACE})
+        changed = betas.supported(sent, edits.counted(sent, target.model, VERTEX), kept)
+        return head, written(sent, {**changed, **INTERFACE})
 
 
 def _below(body: Json) -> Json:
