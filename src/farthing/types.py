@@ -610,6 +610,8 @@ class Usage(Struct, frozen=True, kw_only=True, array_like=True):
     """What each run of a model used, where the call took several: an earlier turn, a compaction, an adviser.
     Tokens are charged by these, each by the price of its model at its length; those of other models are in
     none of the counts above. None: the counts are of one run."""
+    cache_untold: bool = False
+    """What was read from a prefix cache is in no field of the provider's usage: its 0 above is no count."""
 
 
 class Pass(Struct, frozen=True, kw_only=True, array_like=True):

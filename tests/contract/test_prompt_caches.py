@@ -281,6 +281,15 @@ def test_a_provider_that_tells_nothing_is_unknown_and_never_nothing(agent: Agent
     assert (estimated.result, estimated.saved_nusd, estimated.written_nusd) == ("untold", None, None)
 
 
+def test_a_host_that_leaves_out_what_was_read_is_unknown_whatever_its_model(agent: Agent) -> None:
+    for _ in range(2):
+        found = agent.call(GPT, used(6_000, cache_untold=True))
+        assert (found.result, found.missed_tokens, found.missed_nusd) == ("untold", None, None)
+        assert (found.saved_nusd, found.written_nusd) == (None, None)
+    agent.call(GPT, used(500, read=5_888))
+    assert agent.call(GPT, used(7_000, cache_untold=True)).result == "evicted", "it leaves out a nought alone"
+
+
 def test_a_provider_that_has_told_once_tells(agent: Agent) -> None:
     agent.call(LOCAL, used(6_000))
     agent.call(LOCAL, used(500, read=6_000))

@@ -272,7 +272,7 @@ class Sent:
             self._body = b""  # its provider has proved what was known by samples
         self._caches.backlog.add(self)
         money = cache_money(price, usage, missed)
-        known = _is_known(usage)
+        known = found.result != "untold" and (not usage.estimated or _tells(usage))
         switched = before is not None and before.target != call.target
         return PromptCacheUse(
             result=found.result,
@@ -371,12 +371,13 @@ class Sent:
 
 def saved_of(usage: Usage, price: Price | None) -> int | None:
     """As `PromptCacheUse.saved_nusd`."""
-    return cache_money(price, usage, None).saved_nusd if _is_known(usage) else None
+    known = _tells(usage) or not (usage.estimated or usage.cache_untold)
+    return cache_money(price, usage, None).saved_nusd if known else None
 
 
-def _is_known(usage: Usage) -> bool:
-    """Whether it is known what was read and written."""
-    return not usage.estimated or usage.cached_tokens > 0 or written_tokens(usage) > 0
+def _tells(usage: Usage) -> bool:
+    """Whether it says of anything that it was read or written."""
+    return usage.cached_tokens > 0 or written_tokens(usage) > 0
 
 
 def _goes_on(call: Call, before: Call) -> bool:

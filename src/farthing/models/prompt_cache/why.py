@@ -143,7 +143,7 @@ def _is_untold(usage: Usage, call: Call, before: Call | None, terms: CacheTerms)
     writes in this session it does not."""
     if usage.estimated:
         return True
-    if terms.tells:
+    if terms.tells and not usage.cache_untold:
         return False
     heard = before is not None and before.target == call.target
     return not (heard and before is not None and (before.read_tokens or before.written_tokens))
