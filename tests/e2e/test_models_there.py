@@ -41,7 +41,7 @@ def test_a_tier_that_names_what_its_provider_does_not_list_is_told_of_at_the_sta
         tiers = '[tiers.cheap]\ntargets = ["corp/gpt-5-mini"]\n[tiers.expensive]\ntargets = ["corp/gpt-9"]\n'
         with running(provider("corp", server) + tiers, tmp_path, ASKS) as gateway:
             until(lambda: "does not list gpt-9" in gateway.logged())
-            assert "tiers.expensive.targets: corp does not list gpt-9 for this key" in gateway.logged()
+            assert "tiers.expensive.targets: corp does not list gpt-9, and is asked" in gateway.logged()
             assert "it lists gpt-5-mini, gpt-5, a and 1 more" in gateway.logged()
             assert "does not list gpt-5-mini" not in gateway.logged()
             assert gateway.chat("q", model="expensive").status == 200  # asked all the same

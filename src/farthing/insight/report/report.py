@@ -19,6 +19,8 @@ from farthing.insight.render.money import at_least, usd
 from farthing.insight.render.rows import counted, hanging
 from farthing.insight.report import groups, token_counts
 from farthing.insight.report.aggregates import FEW, Cell, Savings, SavingSums, Sums
+from farthing.insight.report.continued import Continued
+from farthing.insight.report.continued import told as told_of_continued
 from farthing.insight.report.failed import NAMES_MAX, moment
 from farthing.insight.report.groups import WITHOUT_TIER, Grouped, GroupSums, milliseconds
 from farthing.insight.report.hedges import Hedges
@@ -82,6 +84,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Fields that providers were not told, with the number of requests; the most frequent first."""
     hedges: Hedges = msgspec.field(default_factory=Hedges)
     """Second calls beside slow ones."""
+    continued: Continued = msgspec.field(default_factory=Continued)
+    """Calls that went on with broken streams."""
     grouped: Grouped | None = None
     """The requested grouping; None: only by endpoint and tier."""
     endpoints_seen: list[str] = []
@@ -146,6 +150,7 @@ class _Collected:
         self._left_out: dict[str, int] = {}
         self._prompt_caches: dict[str, PlanSums] = {}
         self._hedges = Hedges()
+        self._continued = Continued()
         self._ways = WaySums()
 
     def add(self, row: Intent | Receipt) -> None:
@@ -173,6 +178,7 @@ class _Collected:
             self._prompt_caches.setdefault(row.endpoint, PlanSums()).add(row)
         if len(row.attempts) > 1:
             self._hedges.add(row)
+            self._continued.add(row)
         self._savings.add(row)
         if self._groups is not None:
             self._groups.add(row)
@@ -205,6 +211,7 @@ class _Collected:
             ways=self._ways.ways(),
             left_out=dict(sorted(self._left_out.items(), key=lambda one: (-one[1], one[0]))),
             hedges=self._hedges,
+            continued=self._continued,
             differing=[differing[target] for target in sorted(differing)],
             grouped=None if self._groups is None else self._groups.grouped(),
             endpoints_seen=sorted(self._seen),
@@ -463,6 +470,8 @@ def _provider_notes(report: Report) -> Iterator[str]:
     total = report.total
     if report.hedges.calls:
         yield told_of_hedges(report.hedges)
+    if report.continued.calls:
+        yield told_of_continued(report.continued)
     if report.left_out:
         fields = ", ".join(f"{name} of {count:,}" for name, count in report.left_out.items())
         yield (

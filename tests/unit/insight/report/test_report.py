@@ -311,6 +311,41 @@ def test_what_was_left_out_and_what_prompt_caches_did_is_counted_where_there_is_
     assert "left out" not in plain and "prompt caches" not in plain
 
 
+def test_calls_that_went_on_with_broken_streams_are_told_with_what_they_cost() -> None:
+    def attempt(error: str | None, cost_nusd: int | None, *, continues: bool = True) -> Attempt:
+        return Attempt(
+            target="a/m", tier="cheap", started_ms=0.0, error=error, cost_nusd=cost_nusd, continues=continues
+        )
+
+    broke = attempt("connection_lost", 5_000, continues=False)
+    rows: list[Receipt | Intent] = [
+        receipt(1, attempts=[broke, attempt(None, 2_000_000)]),
+        receipt(2, attempts=[broke, attempt("timeout", 1_000_000), attempt(None, None)]),
+        receipt(3, attempts=[broke, attempt(None, 7, continues=False)]),
+    ]
+    found = report_of(rows).continued
+    assert (found.requests, found.calls, found.ended, found.cost_nusd, found.unpriced) == (
+        2,
+        3,
+        2,
+        3_000_000,
+        1,
+    )
+    text = " ".join(shown(report_of(rows)).split())
+    assert "broken streams: 3 calls went on with the answers of 2 requests, 2 of them to the end" in text
+    assert "they cost $0.003, and 1 call of unknown cost" in text
+    assert "broken streams" not in shown(report_of(rows[2:]))
+
+
+def test_no_line_ends_in_blanks() -> None:
+    rows: list[Receipt | Intent] = [receipt(number, cost_nusd=None) for number in range(3)]
+    for width in range(40, 120, 7):
+        out = io.StringIO()
+        render(report_of(rows), Console(file=out, width=width, highlight=False))
+        notes = out.getvalue().partition("Savings")[2]
+        assert notes and not [line for line in notes.splitlines() if line != line.rstrip()]
+
+
 def test_requests_that_were_refused_are_not_said_to_have_an_unknown_cost() -> None:
     refused: dict[str, object] = {"calls": 0, "status": 400, "error": "cannot_say", "baseline_nusd": None}
     rows: list[Receipt | Intent] = [receipt(1, cost_nusd=0, **refused), receipt(2)]
