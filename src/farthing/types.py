@@ -794,8 +794,8 @@ class PromptCacheUse(Struct, frozen=True, kw_only=True, array_like=True):
 
     result: PromptCacheResult
     missed_tokens: int | None = None
-    """What the session had sent before and was not read; of its first prompt, all. None: the provider does
-    not tell."""
+    """What the session had sent before and was not read; of its first prompt, the tools and system prompt
+    that its tenant had sent in another session. None: the provider does not tell."""
     missed_nusd: int | None = None
     """What that cost more than if it had been read."""
     saved_nusd: int | None = None
@@ -812,6 +812,8 @@ class PromptCacheUse(Struct, frozen=True, kw_only=True, array_like=True):
     """Seconds since the session last used this cache. None: it never did."""
     switched_from: str = ""
     """The target that the session used before, where it has changed."""
+    marked: bool = False
+    """The marks by which it was cached are ours: the client had set none."""
 
 
 class Attempt(Struct, kw_only=True, array_like=True):

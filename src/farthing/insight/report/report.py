@@ -25,6 +25,8 @@ from farthing.insight.report.failed import NAMES_MAX, moment
 from farthing.insight.report.groups import WITHOUT_TIER, Grouped, GroupSums, milliseconds
 from farthing.insight.report.hedges import Hedges
 from farthing.insight.report.hedges import told as told_of_hedges
+from farthing.insight.report.marks import MarkSavings, MarkSums
+from farthing.insight.report.marks import told as told_of_marks
 from farthing.insight.report.quality import Collector, Learned, short
 from farthing.insight.report.semantic_cache import SemanticCell, SemanticSums
 from farthing.insight.report.semantic_cache_state import Standings
@@ -86,6 +88,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Second calls beside slow ones."""
     continued: Continued = msgspec.field(default_factory=Continued)
     """Calls that went on with broken streams."""
+    marks: MarkSavings = msgspec.field(default_factory=MarkSavings)
+    """What our marks for prompt caches saved; not part of `savings`."""
     grouped: Grouped | None = None
     """The requested grouping; None: only by endpoint and tier."""
     endpoints_seen: list[str] = []
@@ -151,6 +155,7 @@ class _Collected:
         self._prompt_caches: dict[str, PlanSums] = {}
         self._hedges = Hedges()
         self._continued = Continued()
+        self._marks = MarkSums()
         self._ways = WaySums()
 
     def add(self, row: Intent | Receipt) -> None:
@@ -176,6 +181,7 @@ class _Collected:
         _add_left_out(self._left_out, row)
         if row.attempts:
             self._prompt_caches.setdefault(row.endpoint, PlanSums()).add(row)
+            self._marks.add(row)
         if len(row.attempts) > 1:
             self._hedges.add(row)
             self._continued.add(row)
@@ -212,6 +218,7 @@ class _Collected:
             left_out=dict(sorted(self._left_out.items(), key=lambda one: (-one[1], one[0]))),
             hedges=self._hedges,
             continued=self._continued,
+            marks=self._marks.savings(),
             differing=[differing[target] for target in sorted(differing)],
             grouped=None if self._groups is None else self._groups.grouped(),
             endpoints_seen=sorted(self._seen),
@@ -273,6 +280,8 @@ def render(report: Report, console: "Console", rows_max: int = 30) -> None:
             console.print(shown)
         console.print()
         _print(_savings_lines(report.savings), console)
+        if report.marks.calls or report.marks.unknown:
+            _print((told_of_marks(report.marks),), console)
     if report.grouped is None:
         _render_beside(report, console)
     _print(_notes(report), console)

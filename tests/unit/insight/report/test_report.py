@@ -18,7 +18,7 @@ from farthing.insight.report import aggregates
 from farthing.insight.report.report import Report, build, render
 from farthing.ledger.rows import Intent
 from farthing.ledger.segments import SegmentLedger
-from farthing.types import Attempt, Receipt, Usage
+from farthing.types import Attempt, PromptCacheUse, Receipt, Usage
 
 
 def receipt(number: int, **changes: object) -> Receipt:
@@ -335,6 +335,36 @@ def test_calls_that_went_on_with_broken_streams_are_told_with_what_they_cost() -
     assert "broken streams: 3 calls went on with the answers of 2 requests, 2 of them to the end" in text
     assert "they cost $0.003, and 1 call of unknown cost" in text
     assert "broken streams" not in shown(report_of(rows[2:]))
+
+
+def test_what_marks_of_ours_saved_is_net_signed_and_beside_the_saving() -> None:
+    def attempt(saved_nusd: int | None, written_nusd: int | None = 0, *, marked: bool = True) -> Attempt:
+        use = PromptCacheUse(result="read", saved_nusd=saved_nusd, written_nusd=written_nusd, marked=marked)
+        return Attempt(target="a/m", tier="cheap", started_ms=0.0, prompt_cache=use)
+
+    wrote, read = attempt(-2_000_000, 2_000_000), attempt(7_000_000)
+    rows: list[Receipt | Intent] = [
+        receipt(1, attempts=[wrote]),
+        receipt(2, attempts=[read, attempt(9_000_000, marked=False)]),
+        receipt(3, attempts=[read, attempt(None, None)]),
+    ]
+    found = report_of(rows)
+    marks = found.marks
+    assert (marks.calls, marks.unknown, marks.saved_nusd, marks.written_nusd) == (3, 1, 12_000_000, 2_000_000)
+    [per] = marks.per
+    margin = round(1.959964 * 3_000_000 * 1_000)  # of -2, 7 and 7 a variance of 27, and of their mean 9
+    assert (per.saved_nusd, per.low_nusd, per.high_nusd) == (
+        4_000_000_000,
+        4_000_000_000 - margin,
+        4_000_000_000 + margin,
+    )
+    assert found.savings.saved_nusd == 3 * 3_000
+    text = " ".join(shown(found).split())
+    assert "marks of ours for prompt caches saved $0.012 net in 3 calls, per 1,000 calls $4.0000" in text
+    assert "fewer than 100 calls: not reliable" in text
+    assert "their writes, which are in it, cost $0.002; 1 call of unknown saving" in text
+    assert "caches cost $0.002 net in 1 call; their" in " ".join(shown(report_of(rows[:1])).split())
+    assert "marks of ours" not in shown(report_of([receipt(1, attempts=[attempt(1, marked=False)])]))
 
 
 def test_no_line_ends_in_blanks() -> None:
