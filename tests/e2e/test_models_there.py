@@ -48,6 +48,17 @@ def test_a_tier_that_names_what_its_provider_does_not_list_is_told_of_at_the_sta
         assert server.chats == ["gpt-9"]
 
 
+def test_a_reload_tells_only_of_what_is_new(tmp_path: Path) -> None:
+    with scripted(listing("gpt-5")) as server:
+        tiers = '[tiers.cheap]\ntargets = ["corp/gpt-8"]\n'
+        with running(provider("corp", server) + tiers, tmp_path, ASKS) as gateway:
+            until(lambda: "does not list gpt-8" in gateway.logged())
+            more = '[tiers.expensive]\ntargets = ["corp/gpt-9"]\n'
+            gateway.config.write_text(provider("corp", server) + tiers + more)
+            until(lambda: "does not list gpt-9" in gateway.logged())
+            assert gateway.logged().count("does not list gpt-8") == 1
+
+
 @pytest.mark.parametrize("page", [None, (401, {}), (200, {"data": []}), (500, {})], ids=repr)
 def test_a_provider_that_lists_nothing_is_not_doubted(tmp_path: Path, page: Any) -> None:
     with scripted({"/v1/models": page} if page else {}) as server:
