@@ -90,6 +90,8 @@ class RequestError(FarthingError):
         super().__init__(message)
         self.param = param
         """The field at fault, as `messages[0].role`, or None."""
+        self.endpoint = ""
+        """That which was asked for, where it is known although the request could not be read."""
 
 
 class InvalidRequest(RequestError):

@@ -610,6 +610,8 @@ class Usage(Struct, frozen=True, kw_only=True, array_like=True):
     """What each run of a model used, where the call took several: an earlier turn, a compaction, an adviser.
     Tokens are charged by these, each by the price of its model at its length; those of other models are in
     none of the counts above. None: the counts are of one run."""
+    cache_untold: bool = False
+    """What was read from a prefix cache is in no field of the provider's usage: its 0 above is no count."""
 
 
 class Pass(Struct, frozen=True, kw_only=True, array_like=True):
@@ -792,8 +794,8 @@ class PromptCacheUse(Struct, frozen=True, kw_only=True, array_like=True):
 
     result: PromptCacheResult
     missed_tokens: int | None = None
-    """What the session had sent before and was not read; of its first prompt, all. None: the provider does
-    not tell."""
+    """What the session had sent before and was not read; of its first prompt, the tools and system prompt
+    that its tenant had sent in another session. None: the provider does not tell."""
     missed_nusd: int | None = None
     """What that cost more than if it had been read."""
     saved_nusd: int | None = None
@@ -810,6 +812,8 @@ class PromptCacheUse(Struct, frozen=True, kw_only=True, array_like=True):
     """Seconds since the session last used this cache. None: it never did."""
     switched_from: str = ""
     """The target that the session used before, where it has changed."""
+    marked: bool = False
+    """The marks by which it was cached are ours: the client had set none."""
 
 
 class Attempt(Struct, kw_only=True, array_like=True):

@@ -94,10 +94,10 @@ def agent(caches: PromptCaches, clock: Clock) -> Agent:
 
 def test_the_first_call_of_a_session_writes_and_the_next_reads(agent: Agent) -> None:
     first = agent.call(CLAUDE, used(10, written=8_000))
-    assert (first.result, first.missed_tokens, first.idle_s) == ("first", 8_010, None)
+    assert (first.result, first.missed_tokens, first.idle_s) == ("first", 0, None)
     assert first.written_nusd == 8_000 * 1_000  # $1 a million more than plain input
     assert first.saved_nusd == -first.written_nusd
-    assert first.missed_nusd == 8_000 * 4_600 + 10 * 3_600
+    assert first.missed_nusd == 0  # nobody had sent it before
 
     second = agent.call(CLAUDE, used(10, read=8_000, written=500))
     assert (second.result, second.missed_tokens, second.missed_nusd, second.idle_s) == ("read", 0, 0, 10.0)
@@ -120,9 +120,64 @@ def test_a_prompt_below_the_minimum_is_told_as_that(agent: Agent) -> None:
 
 
 def test_a_request_without_marks_is_told_as_that_where_only_what_is_marked_is_cached(agent: Agent) -> None:
-    assert agent.call(CLAUDE, used(8_000)).result == "unmarked"
+    first = agent.call(CLAUDE, used(8_000))
+    assert (first.result, first.missed_tokens, first.missed_nusd) == ("first", 0, 0)
     missed = agent.call(CLAUDE, used(8_500))
-    assert (missed.result, missed.missed_tokens) == ("unmarked", 8_500)
+    assert (missed.result, missed.missed_tokens, missed.missed_nusd) == ("unmarked", 8_000, 8_000 * 3_600)
+
+
+def test_a_clock_before_anything_that_could_be_marked_loses_nothing_to_missing_marks(agent: Agent) -> None:
+    agent.tools = []
+    agent.call(CLAUDE, used(8_000))
+    agent.system = "It is 10:01. " + agent.system
+    found = agent.call(CLAUDE, used(8_500))
+    assert (found.result, found.segment, found.missed_tokens, found.missed_nusd) == (
+        "changed",
+        "system",
+        0,
+        0,
+    )
+
+
+def test_tools_before_a_clock_could_have_been_marked(agent: Agent) -> None:
+    agent.call(CLAUDE, used(8_000))
+    agent.system = "It is 10:01. " + agent.system
+    found = agent.call(CLAUDE, used(8_500))
+    assert found.result == "unmarked"
+    assert found.missed_tokens is not None
+    assert 2_000 < found.missed_tokens < 6_000  # some three of its seven thousand bytes
+    assert found.missed_nusd == found.missed_tokens * 3_600
+
+
+def test_a_pause_longer_than_any_mark_lasts_loses_nothing_to_missing_marks(agent: Agent) -> None:
+    agent.call(CLAUDE, used(8_000), again_s=3_601.0)
+    found = agent.call(CLAUDE, used(8_500))
+    assert (found.result, found.missed_tokens, found.missed_nusd) == ("idle", 0, 0)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_single_questions_could_have_read_only_what_others_began_with(
+    caches: PromptCaches, clock: Clock, same: bool
+) -> None:
+    found = []
+    for number in range(3):
+        agent = Agent(caches, clock, session=None)
+        agent.tools = []
+        agent.system = "You are careful. " * 150 + ("" if same else f"Case {number}.")
+        agent.turns = [{"role": "user", "content": f"Question {number}?"}]
+        found.append(agent.call(CLAUDE, used(8_000)))
+    assert [one.result for one in found] == ["first", *["unmarked" if same else "first"] * 2]
+    assert (found[0].missed_tokens, found[0].missed_nusd) == (0, 0)
+    for one in found[1:]:
+        assert one.missed_tokens is not None
+        assert 7_000 < one.missed_tokens < 8_000 if same else not one.missed_tokens
+        assert one.missed_nusd == one.missed_tokens * 3_600
+
+
+def test_what_others_began_with_too_long_ago_could_not_be_read(caches: PromptCaches, clock: Clock) -> None:
+    Agent(caches, clock, session="a").call(CLAUDE, used(8_000), again_s=301.0)
+    found = Agent(caches, clock, session="b").call(CLAUDE, used(8_000))
+    assert (found.result, found.missed_nusd) == ("first", 0)
 
 
 def test_a_prompt_that_grows_over_the_minimum_had_nothing_to_read(agent: Agent) -> None:
@@ -133,7 +188,7 @@ def test_a_prompt_that_grows_over_the_minimum_had_nothing_to_read(agent: Agent) 
 
 
 def test_an_agent_that_begins_to_mark_is_told_as_one_that_begins(agent: Agent) -> None:
-    assert agent.call(CLAUDE, used(8_000)).result == "unmarked"
+    assert agent.call(CLAUDE, used(8_000)).result == "first"
     assert agent.call(CLAUDE, used(0, written=8_500)).result == "first"
     assert agent.call(CLAUDE, used(0, read=8_500, written=300)).result == "read"
 
@@ -224,6 +279,15 @@ def test_a_provider_that_tells_nothing_is_unknown_and_never_nothing(agent: Agent
     assert (found.result, found.missed_tokens, found.missed_nusd) == ("untold", None, None)
     estimated = agent.call(GPT, used(6_000, estimated=True))
     assert (estimated.result, estimated.saved_nusd, estimated.written_nusd) == ("untold", None, None)
+
+
+def test_a_host_that_leaves_out_what_was_read_is_unknown_whatever_its_model(agent: Agent) -> None:
+    for _ in range(2):
+        found = agent.call(GPT, used(6_000, cache_untold=True))
+        assert (found.result, found.missed_tokens, found.missed_nusd) == ("untold", None, None)
+        assert (found.saved_nusd, found.written_nusd) == (None, None)
+    agent.call(GPT, used(500, read=5_888))
+    assert agent.call(GPT, used(7_000, cache_untold=True)).result == "evicted", "it leaves out a nought alone"
 
 
 def test_a_provider_that_has_told_once_tells(agent: Agent) -> None:

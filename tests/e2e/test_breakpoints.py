@@ -83,6 +83,7 @@ def test_a_session_without_marks_is_read_from_the_cache_and_the_receipts_agree(
             truth.cached_tokens * 3_600 - truth.written_5m_tokens * 1_000 - truth.written_1h_tokens * 4_000
         )
         assert use.written_nusd == truth.written_5m_tokens * 1_000 + truth.written_1h_tokens * 4_000
+        assert use.marked or not (use.saved_nusd or use.written_nusd), "the client marks nothing"
     first, wrote, last = calls[0][0].prompt_cache, None, calls[-1][0].prompt_cache
     wrote = next(one.prompt_cache for one, truth in calls if truth.written_5m_tokens)
     assert first is not None and wrote is not None and last is not None

@@ -181,6 +181,8 @@ def test_what_a_key_may_not_ask_for_is_refused_and_not_called(
     assert reply.error["code"] == "permission_denied"
     assert reply.error["param"] == "model" or (headers and reply.error["param"] == "x-farthing-endpoint")
     assert not [call for call in upstream.calls if text in str(call.body) and key in str(call.body)]
+    if key == "at-listed" or headers.get("x_farthing_endpoint") == "listed":
+        assert gateway.receipt_of(reply).endpoint == "listed"
     embedded = gateway.post("/v1/embeddings", {"model": model, "input": "x"}, bearer(key, **headers))
     assert embedded.status in (403, 404), embedded.body
 

@@ -41,11 +41,22 @@ def test_a_tier_that_names_what_its_provider_does_not_list_is_told_of_at_the_sta
         tiers = '[tiers.cheap]\ntargets = ["corp/gpt-5-mini"]\n[tiers.expensive]\ntargets = ["corp/gpt-9"]\n'
         with running(provider("corp", server) + tiers, tmp_path, ASKS) as gateway:
             until(lambda: "does not list gpt-9" in gateway.logged())
-            assert "tiers.expensive.targets: corp does not list gpt-9 for this key" in gateway.logged()
+            assert "tiers.expensive.targets: corp does not list gpt-9, and is asked" in gateway.logged()
             assert "it lists gpt-5-mini, gpt-5, a and 1 more" in gateway.logged()
             assert "does not list gpt-5-mini" not in gateway.logged()
             assert gateway.chat("q", model="expensive").status == 200  # asked all the same
         assert server.chats == ["gpt-9"]
+
+
+def test_a_reload_tells_only_of_what_is_new(tmp_path: Path) -> None:
+    with scripted(listing("gpt-5")) as server:
+        tiers = '[tiers.cheap]\ntargets = ["corp/gpt-8"]\n'
+        with running(provider("corp", server) + tiers, tmp_path, ASKS) as gateway:
+            until(lambda: "does not list gpt-8" in gateway.logged())
+            more = '[tiers.expensive]\ntargets = ["corp/gpt-9"]\n'
+            gateway.config.write_text(provider("corp", server) + tiers + more)
+            until(lambda: "does not list gpt-9" in gateway.logged())
+            assert gateway.logged().count("does not list gpt-8") == 1
 
 
 @pytest.mark.parametrize("page", [None, (401, {}), (200, {"data": []}), (500, {})], ids=repr)

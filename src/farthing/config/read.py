@@ -343,7 +343,11 @@ def _secret_reader(env: Mapping[str, str], unset: str | None) -> Leaf:
 
 
 def _variable_for(path: Where) -> str:
-    """A variable name for the secret at `path`."""
+    """A variable name for the secret at `path`; those of a list are numbered from 1."""
+    index = path[-1] if len(path) > 1 else ""
+    if isinstance(index, int):
+        *before, several = path[:-1]
+        return f"{_variable_for((*before, str(several).removesuffix('s')))}_{index + 1}"
     for length in (2, 3, 4):
         name = re.sub(r"\W+", "_", dotted(path[-length:])).strip("_").upper()
         if name and not name[0].isdigit():

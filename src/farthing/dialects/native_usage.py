@@ -34,7 +34,7 @@ def of_gemini(told: dict[str, Any], count: Count) -> dict[str, Any]:
         "total_tokens": total,
         "prompt_tokens_details": {
             **inputs,
-            "cached_tokens": told.get("cachedContentTokenCount"),
+            "cached_tokens": told.get("cachedContentTokenCount") or 0,  # a 0 is left out
             "cached_tokens_details": cached,
         },
         "completion_tokens_details": {**_modalities((outputs,), count), "reasoning_tokens": thoughts},

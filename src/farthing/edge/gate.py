@@ -7,7 +7,7 @@ A request for a known name never comes here if neither its key nor its endpoint 
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from farthing.config import ENDPOINT_PREFIX
-from farthing.errors import Forbidden, UnknownModel
+from farthing.errors import Forbidden, RequestError, UnknownModel
 from farthing.types import DEFAULT_ENDPOINT, Endpoint, Scope, Tenant
 
 ENDPOINT_HEADER = "x-farthing-endpoint"
@@ -44,6 +44,15 @@ class Gate:
             Forbidden: a list of the key or of the endpoint has no such name. UnknownModel: the configuration
                 does not know it, and it may not be passed on.
         """
+        try:
+            return self._tiers(model, tier, tenant, endpoint)
+        except RequestError as error:
+            error.endpoint = endpoint.name
+            raise
+
+    def _tiers(
+        self, model: str, tier: str | None, tenant: Tenant, endpoint: Endpoint
+    ) -> tuple[str, ...] | None:
         scopes = [scope for scope in (tenant.scope, endpoint.scope) if scope is not None]
         if tier is not None:
             if all(tier in scope.named_tiers for scope in scopes):

@@ -521,10 +521,12 @@ def _refuse_further(body: Json, tenant: Tenant, endpoint: Endpoint) -> None:
     if tenant.scope is None and endpoint.scope is None:
         return
     field = "models" if "models" in body else "fallbacks"
-    raise Forbidden(
+    error = Forbidden(
         f"this API key may ask for some models only, and `{field}` names further ones: leave it out",
         param=field,
     )
+    error.endpoint = endpoint.name
+    raise error
 
 
 def _texts(messages: list[Any]) -> tuple[str, int, bool]:

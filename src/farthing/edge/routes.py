@@ -60,6 +60,7 @@ from farthing.errors import (
     NoUpgrade,
     Overloaded,
     RateLimited,
+    RequestError,
     Unauthenticated,
     UnknownModel,
     UnsupportedMedia,
@@ -540,6 +541,8 @@ class Edge:
             receipt = _receipt_of_unread(http, request_id, tenant)
             receipt.dialect = inference.form.dialect
             receipt.model_asked = serving.reader.model_said(http.body)
+            if isinstance(error, RequestError) and error.endpoint:
+                receipt.endpoint = error.endpoint
             note_error(receipt, error)
             receipt.error_message = serving.reader.redact.text(receipt.error_message)
             self._record(receipt, serving)

@@ -5,7 +5,7 @@ import os
 from urllib.parse import urlsplit
 
 from farthing.config import Config, state_dir
-from farthing.models.discovery.presets import processed_in
+from farthing.models.discovery.presets import listed_as, processed_in
 from farthing.models.pricing.catalogue import Catalogue
 from farthing.models.pricing.kept_list import current
 
@@ -16,10 +16,13 @@ def price_list(config: Config) -> Catalogue:
     Raises:
         ConfigError: a price of the operator is invalid.
     """
-    places = {
-        name: place
-        for name, provider in config.providers.items()
-        if (place := processed_in(urlsplit(str(provider.base_url)).hostname or ""))
+    hosts = {
+        name: urlsplit(str(provider.base_url)).hostname or "" for name, provider in config.providers.items()
     }
-    fetched_in = state_dir(config, os.environ)
-    return current(fetched_in).with_overrides(config.prices).in_places(places)
+    places = {name: place for name, host in hosts.items() if (place := processed_in(host))}
+    listed = {
+        name: listed_as(name, str(provider.__struct_config__.tag), hosts[name])
+        for name, provider in config.providers.items()
+    }
+    known = current(state_dir(config, os.environ)).named(listed)
+    return known.with_overrides(config.prices).in_places(places)

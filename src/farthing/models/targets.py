@@ -131,10 +131,11 @@ class Targets:
         """The targets at every provider that lists `model`. If none does: at those for which the price list
         has it, since not every provider lists the short names it accepts."""
         for look in (Listing.find, Listing.priced):
-            found = ((listing.provider, look(listing, model)) for listing in self._listings)
-            homes = [f"{provider}/{name}" for provider, name in found if name is not None]
+            found = ((listing, look(listing, model)) for listing in self._listings)
+            homes = [(one, f"{one.provider}/{name}") for one, name in found if name is not None]
             if homes:
-                return homes
+                firsts = [name for one, name in homes if one.models or one.is_called_as_listed]
+                return firsts or [name for _, name in homes]
         return []
 
     def suggestions(self, model: str) -> tuple[str, ...]:

@@ -71,7 +71,6 @@ from farthing.ledger.metrics import MeteredLedger, Metrics
 from farthing.ledger.segments import SegmentLedger
 from farthing.models.broadcast import Broadcast
 from farthing.models.calling.caller import Caller
-from farthing.models.continuing.forms import FormOf, form_at
 from farthing.models.continuing.terms import Continuing
 from farthing.models.health.health import Health
 from farthing.models.health.speed import Lengths
@@ -92,7 +91,6 @@ from farthing.models.stored_completions import Keepers, StoredCompletionsCaller
 from farthing.models.targets import Targets
 from farthing.models.tokens.estimate import estimate_prompt
 from farthing.models.transport.http1 import Http1Transport
-from farthing.models.transport.origin import parse_base_url
 from farthing.pipeline.count import PromptCounter
 from farthing.pipeline.steps import Retrieval, Steps
 from farthing.protocols import (
@@ -119,6 +117,7 @@ from farthing.stores.responses.sqlite import SqliteResponses
 from farthing.stores.user_key import user_key
 from farthing.types import Endpoint, Request, Target, Tenant, Terms, replace
 from farthing.wiring.cascade import CascadeParts, build_cascades, cascaded
+from farthing.wiring.continuing import forms_of
 from farthing.wiring.credentials import CredentialsParts
 from farthing.wiring.foreign import ForeignGuardrail, ForeignRetriever, ForeignStore
 from farthing.wiring.models import ModelParts
@@ -528,16 +527,12 @@ def build_continuing(config: Config) -> Continuing | None:
     }
     if not (config.call.continue_broken_streams or any(endpoints.values())):
         return None
-    forms = dict[str, FormOf]()
-    for name, provider in config.providers.items():
-        host, _, _, path = parse_base_url(provider.base_url)
-        forms[name] = form_at(name, host, path, provider)
     return Continuing(
         everywhere=config.call.continue_broken_streams,
         endpoints=endpoints,
         times_max=config.call.continuations_max,
         attempts_max=config.call.attempts_max,
-        forms=forms,
+        forms=forms_of(config),
         clock=time.monotonic,
     )
 

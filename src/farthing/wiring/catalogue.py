@@ -135,7 +135,8 @@ def not_there(config: Config, said: Mapping[str, Said], catalogue: Catalogue) ->
                 continue
             more = len(answer.models) - TOLD_MAX
             shown = ", ".join(answer.models[:TOLD_MAX]) + (f" and {more} more" if more > 0 else "")
+            key = "" if proof_of(config.providers[provider]) == "none" else " for this key"
             yield (
-                f"tiers.{tier}.targets: {provider} does not list {model} for this key, and is asked for it "
+                f"tiers.{tier}.targets: {provider} does not list {model}{key}, and is asked for it "
                 f"all the same; it lists {shown}: `farthing models --here` shows what there is"
             )

@@ -74,6 +74,9 @@ GC_ALLOCATIONS = 50_000  # requests leave no cycles; a full pass over a warm hea
 class Gateway:
     """One gateway process: its servers, the serving configuration, and their life."""
 
+    _missing_told: tuple[str, ...] = ()
+    """What was found when providers were last asked for their models."""
+
     def __init__(
         self,
         config: Config,
@@ -272,8 +275,11 @@ class Gateway:
     async def _tell_of_missing(self, config: Config) -> None:
         said = await ask_configured(config, in_tiers(config), self._env, self._parts.transport)
         catalogue = await asyncio.to_thread(price_list, config)
-        for line in (*not_there(config, said, catalogue), *ending(config, catalogue, today())):
-            log.warning("%s", line)
+        found = (*not_there(config, said, catalogue), *ending(config, catalogue, today()))
+        for line in found:
+            if line not in self._missing_told:
+                log.warning("%s", line)
+        self._missing_told = found
 
     def _tell_others(self, port: int) -> None:
         """Log whether another gateway uses the same state directory. No file is damaged by that: each gateway

@@ -314,6 +314,11 @@ def test_a_literal_secret_is_refused_without_being_repeated() -> None:
     ]
 
 
+def test_a_literal_secret_in_a_list_gets_a_name_of_its_provider() -> None:
+    told = faults(changed('api_key = "${OPENAI_API_KEY}"', 'api_keys = ["sk-a", "sk-b"]'))
+    assert [line.rpartition(" ")[2] for line in told] == ['"${OPENAI_API_KEY_1}"', '"${OPENAI_API_KEY_2}"']
+
+
 def test_a_missing_or_empty_variable_is_named() -> None:
     assert "OPENAI_API_KEY is not set" in faults(GOOD, {})[0]
     assert "OPENAI_API_KEY is empty" in faults(GOOD, {"OPENAI_API_KEY": " "})[0]

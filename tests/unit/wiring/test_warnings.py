@@ -35,6 +35,43 @@ def test_a_price_is_added_to_a_file_that_is_written_first_where_there_is_none(tm
     assert "farthing init" not in told and "; add [[prices]]" in told
 
 
+CONTINUING = """
+[providers.a]
+base_url = "https://a.example/v1"
+[providers.vllm]
+base_url = "http://127.0.0.1:8000/v1"
+[tiers.cheap]
+targets = ["a/m"]
+[tiers.expensive]
+targets = ["vllm/m"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ("[call]\ncontinue_broken_streams = true", ""),
+        ("[endpoints.e]\ncontinue_broken_streams = true", ""),
+        ('[endpoints.e]\ntier = "expensive"\ncontinue_broken_streams = true', ""),
+        (
+            '[endpoints.e]\ntier = "cheap"\ncontinue_broken_streams = true',
+            "endpoints.e.continue_broken_streams",
+        ),
+    ],
+)
+def test_streams_that_are_to_go_on_where_no_target_does_are_told(more: str, key: str) -> None:
+    def told(text: str) -> list[str]:
+        lines = advised(loads(text, {}), None, {})
+        return [line.partition(":")[0] for line in lines if "goes on with an answer" in line]
+
+    assert told(CONTINUING + more) == ([key] if key else [])
+    other = CONTINUING.replace("vllm", "corp")
+    assert told(other + more) == [
+        "call.continue_broken_streams" if "[call]" in more else "endpoints.e.continue_broken_streams"
+    ]
+    assert not told(other)
+
+
 def test_credentials_that_cannot_be_signed_are_told_before_a_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -201,9 +201,16 @@ def of_ordinary(
             return None
         told_nusd = _nusd(told.cost) if form.cost == "usd" else _nusd(told.cost_in_usd_ticks, TICKS_PER_USD)
     tier = "" if service_tier is None else tier_of(service_tier, form)
+    untold = not (cached or told.prompt_cache_miss_tokens) and (
+        details is None or (details.cached_tokens is None and not written)
+    )
     if not (tier or written) and told_nusd is None:
         return Usage(
-            input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, reasoning_tokens=reasoning
+            input_tokens=inputs,
+            output_tokens=outputs,
+            cached_tokens=cached,
+            reasoning_tokens=reasoning,
+            cache_untold=untold,
         )
     return Usage(
         input_tokens=inputs,
@@ -214,6 +221,7 @@ def of_ordinary(
         cache_write_30m_tokens=written if form.write_life == "30m" else 0,
         tier=tier,
         told_nusd=told_nusd,
+        cache_untold=untold,
     )
 
 
@@ -268,7 +276,8 @@ class _Read:
         told_inputs = _first(fields, "prompt_tokens", "input_tokens")
         told_outputs = _first(fields, "completion_tokens", "output_tokens")
         total = _first(fields, "total_tokens")
-        cached = self._cached()
+        told_cached = self._cached()
+        cached = told_cached or 0
         writes = self._writes()
         inputs = told_inputs or 0
         outputs = told_outputs or 0
@@ -307,16 +316,16 @@ class _Read:
             told_nusd=told_nusd,
             cached_audio_tokens=min(cached_audio, cached),
             cached_image_tokens=min(cached_images, max(0, cached - cached_audio)),
+            cache_untold=told_cached is None and not any(writes.values()),
         )
 
     # -- tokens -------------------------------------------------------------------------------------
 
-    def _cached(self) -> int:
-        return (
-            _first(self.input_details, "cached_tokens", "cache_read_tokens")
-            or _first(self.fields, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
-            or 0
-        )
+    def _cached(self) -> int | None:
+        """What was read from the prefix cache; None: no field tells."""
+        details = _first(self.input_details, "cached_tokens", "cache_read_tokens")
+        beside = _first(self.fields, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+        return details or (details if beside is None else beside)
 
     def _input_part(self, name: str) -> tuple[int, int]:
         """Tokens of audio or of images in the input: fresh ones, and those read from the prefix cache."""

@@ -45,6 +45,8 @@ def hanging(markup: str, width: int) -> Iterator["Text"]:
         return
     indent = len(text.plain) - len(text.plain.lstrip(" ")) + 2
     first, *others = text.wrap(Console(width=width), width - indent)
+    first.rstrip()
     yield first
     for row in others:
+        row.rstrip()
         yield Text.assemble(" " * indent, row)

@@ -19,10 +19,14 @@ from farthing.insight.render.money import at_least, usd
 from farthing.insight.render.rows import counted, hanging
 from farthing.insight.report import groups, token_counts
 from farthing.insight.report.aggregates import FEW, Cell, Savings, SavingSums, Sums
+from farthing.insight.report.continued import Continued
+from farthing.insight.report.continued import told as told_of_continued
 from farthing.insight.report.failed import NAMES_MAX, moment
 from farthing.insight.report.groups import WITHOUT_TIER, Grouped, GroupSums, milliseconds
 from farthing.insight.report.hedges import Hedges
 from farthing.insight.report.hedges import told as told_of_hedges
+from farthing.insight.report.marks import MarkSavings, MarkSums
+from farthing.insight.report.marks import told as told_of_marks
 from farthing.insight.report.quality import Collector, Learned, short
 from farthing.insight.report.semantic_cache import SemanticCell, SemanticSums
 from farthing.insight.report.semantic_cache_state import Standings
@@ -82,6 +86,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Fields that providers were not told, with the number of requests; the most frequent first."""
     hedges: Hedges = msgspec.field(default_factory=Hedges)
     """Second calls beside slow ones."""
+    continued: Continued = msgspec.field(default_factory=Continued)
+    """Calls that went on with broken streams."""
+    marks: MarkSavings = msgspec.field(default_factory=MarkSavings)
+    """What our marks for prompt caches saved; not part of `savings`."""
     grouped: Grouped | None = None
     """The requested grouping; None: only by endpoint and tier."""
     endpoints_seen: list[str] = []
@@ -146,6 +154,8 @@ class _Collected:
         self._left_out: dict[str, int] = {}
         self._prompt_caches: dict[str, PlanSums] = {}
         self._hedges = Hedges()
+        self._continued = Continued()
+        self._marks = MarkSums()
         self._ways = WaySums()
 
     def add(self, row: Intent | Receipt) -> None:
@@ -171,8 +181,10 @@ class _Collected:
         _add_left_out(self._left_out, row)
         if row.attempts:
             self._prompt_caches.setdefault(row.endpoint, PlanSums()).add(row)
+            self._marks.add(row)
         if len(row.attempts) > 1:
             self._hedges.add(row)
+            self._continued.add(row)
         self._savings.add(row)
         if self._groups is not None:
             self._groups.add(row)
@@ -205,6 +217,8 @@ class _Collected:
             ways=self._ways.ways(),
             left_out=dict(sorted(self._left_out.items(), key=lambda one: (-one[1], one[0]))),
             hedges=self._hedges,
+            continued=self._continued,
+            marks=self._marks.savings(),
             differing=[differing[target] for target in sorted(differing)],
             grouped=None if self._groups is None else self._groups.grouped(),
             endpoints_seen=sorted(self._seen),
@@ -266,6 +280,8 @@ def render(report: Report, console: "Console", rows_max: int = 30) -> None:
             console.print(shown)
         console.print()
         _print(_savings_lines(report.savings), console)
+        if report.marks.calls or report.marks.unknown:
+            _print((told_of_marks(report.marks),), console)
     if report.grouped is None:
         _render_beside(report, console)
     _print(_notes(report), console)
@@ -463,6 +479,8 @@ def _provider_notes(report: Report) -> Iterator[str]:
     total = report.total
     if report.hedges.calls:
         yield told_of_hedges(report.hedges)
+    if report.continued.calls:
+        yield told_of_continued(report.continued)
     if report.left_out:
         fields = ", ".join(f"{name} of {count:,}" for name, count in report.left_out.items())
         yield (

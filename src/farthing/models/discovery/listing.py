@@ -77,10 +77,15 @@ class Listing:
                 return name
         return None
 
+    @property
+    def is_called_as_listed(self) -> bool:
+        """Whether the price list has its models under its own name."""
+        return self._catalogue.listed_as(self.provider) == self.provider
+
     def priced(self, model: str) -> str | None:
         """As `find`, by the price list alone, which also has models that no longer exist and alternative
         names."""
-        if self.provider in _VENDORS_NAMED and "/" not in model:
+        if self._catalogue.listed_as(self.provider) in _VENDORS_NAMED and "/" not in model:
             return None
         entry = self._catalogue.find(self.provider, model)
         if entry is None:

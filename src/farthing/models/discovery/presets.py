@@ -184,15 +184,58 @@ PRESETS = (
 )
 
 
+_LISTED_AT = {
+    "api.cerebras.ai": "cerebras",
+    "api.cohere.com": "cohere",
+    "api.deepinfra.com": "deepinfra",
+    "api.fireworks.ai": "fireworks",
+    "api.minimax.io": "minimax",
+    "api.moonshot.ai": "moonshot",
+    "api.novita.ai": "novita",
+    "api.perplexity.ai": "perplexity",
+    "api.z.ai": "zai",
+    "aiplatform.googleapis.com": "vertex",
+    "inference.baseten.co": "baseten",
+}
+"""Hosts whose prices are listed, and are of no preset, or under another name than its."""
+_IN_REGIONS = re.compile(
+    r"(?P<bedrock>bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com)"
+    r"|(?P<vertex>aiplatform\.[a-z]+\.rep\.googleapis\.com)"
+)
+
+
+def listed_as(name: str, kind: str, host: str) -> str:
+    """Whose prices in the list are those of the provider called `name`: by its kind where only one provider
+    speaks it, else by its host, else by what it is called."""
+    if kind in ("bedrock", "vertex"):
+        return kind
+    host = host.lower()
+    region = _IN_REGIONS.fullmatch(host)
+    if region is not None and region.lastgroup is not None:
+        return region.lastgroup
+    homes = {one: preset.name for preset in PRESETS for one in _homes(preset)}
+    for known, listed in {**homes, **_LISTED_AT}.items():
+        if _is_at(host, known):
+            return listed
+    return name
+
+
+def _homes(preset: Preset) -> tuple[str, ...]:
+    home = urlsplit(preset.base_url).hostname
+    return (*preset.hosts, *((home,) if home else ()))
+
+
+def _is_at(host: str, known: str) -> bool:
+    return host == known or host.endswith((f".{known}", f"-{known}"))
+
+
 def usage_form(name: str, host: str) -> UsageForm:
     """What the provider called `name` at `host` means by its usage: by where it is, else by what it is
     called; `UNSAID` where neither is known."""
     host = host.lower()
     for preset in PRESETS:
-        home = urlsplit(preset.base_url).hostname
-        for known in (*preset.hosts, *((home,) if home else ())):
-            if host == known or host.endswith((f".{known}", f"-{known}")):
-                return preset.usage
+        if any(_is_at(host, known) for known in _homes(preset)):
+            return preset.usage
     return next((preset.usage for preset in PRESETS if preset.name == name), UNSAID)
 
 

@@ -111,13 +111,16 @@ class Catalogue:
         places: Mapping[str, str] | None = None,
         *,
         file: File | None = None,
+        listed: Mapping[str, str] | None = None,
     ) -> None:
-        """`providers` reads the models of each, and is called once; `places`: see `in_places`."""
+        """`providers` reads the models of each, and is called once; `places`: see `in_places`; `listed`: see
+        `named`."""
         self.version = version
         self._unread = providers
         self._providers: dict[str, _Names] = {}
         self._places = places or {}
         self._file = file
+        self._listed = listed or {}
 
     @classmethod
     def load(cls) -> "Catalogue":
@@ -161,7 +164,8 @@ class Catalogue:
             return None
         if model in names:
             return names.entry(model)
-        spellings = _spellings(provider, model)
+        listed = self.listed_as(provider)
+        spellings = _spellings(listed, model)
         for name in spellings:
             if name in names:
                 return names.entry(name)
@@ -170,7 +174,7 @@ class Catalogue:
         if alike:
             return names.entry(alike[0]) if len(alike) == 1 else None
         found = next(filter(None, map(names.snapshot, lowered)), None)
-        if found is None and provider == "bedrock":
+        if found is None and listed == "bedrock":
             base = without_place(spellings[-1])
             found = in_place(names.entry(base)) if base in names else None
         return found
@@ -193,8 +197,8 @@ class Catalogue:
         return list(self._names(provider) or ())
 
     def providers(self) -> list[str]:
-        """The names of all providers that are listed."""
-        return sorted(self._unread)
+        """The names of all providers that are listed, each once."""
+        return sorted(name for name in self._unread if name not in self._listed)
 
     def with_overrides(self, prices: Sequence[PriceConfig]) -> "Catalogue":
         """A catalogue in which the operator's prices win from their dates on.
@@ -220,7 +224,7 @@ class Catalogue:
 
         digest = hashlib.sha256(repr(sorted(map(repr, prices))).encode()).hexdigest()[:8]
         providers = {**self._unread, **{provider: reading(provider) for provider in own}}
-        return Catalogue(f"{self.version} own-{digest}", providers, self._places)
+        return Catalogue(f"{self.version} own-{digest}", providers, self._places, listed=self._listed)
 
     def in_places(self, places: Mapping[str, str]) -> "Catalogue":
         """A catalogue for providers that work in one place: all their prices of tokens are multiplied by the
@@ -228,7 +232,24 @@ class Catalogue:
         if not places:
             return self
         named = " ".join(f"{provider}-{place}" for provider, place in sorted(places.items()))
-        return Catalogue(f"{self.version} {named}", self._unread, places)
+        return Catalogue(f"{self.version} {named}", self._unread, places, listed=self._listed)
+
+    def named(self, listed: Mapping[str, str]) -> "Catalogue":
+        """A catalogue in which a provider of one name has the models of the list under another."""
+        changed = {name: other for name, other in listed.items() if name != other and other in self._unread}
+        if not changed:
+            return self
+
+        def reading(name: str, other: str) -> Callable[[], _Names]:
+            return lambda: self._names(other) or _Names(name, {})
+
+        told = " ".join(f"{name}={other}" for name, other in sorted(changed.items()))
+        providers = {**self._unread, **{name: reading(name, other) for name, other in changed.items()}}
+        return Catalogue(f"{self.version} {told}", providers, self._places, listed=changed)
+
+    def listed_as(self, provider: str) -> str:
+        """The name under which the list has the models of a provider."""
+        return self._listed.get(provider, provider)
 
 
 def today() -> str:

@@ -12,6 +12,9 @@ log = logging.getLogger("farthing.catalogue")
 
 NAME = "catalogue.jsonl"
 KEPT_BYTES_MAX = 67_108_864
+_TOLD_MAX = 100
+_told: dict[Path, str] = {}
+"""Which lists cannot be used, and why, as the log has it. A start reads its list several times."""
 
 
 def packaged() -> File:
@@ -26,16 +29,21 @@ def kept(state_dir: Path) -> File | None:
     try:
         if path.stat().st_size > KEPT_BYTES_MAX:
             raise ValueError(f"it has more than {KEPT_BYTES_MAX:,} bytes")
-        return File(path.read_bytes())
+        file = File(path.read_bytes())
+        _told.pop(path, None)
+        return file
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as why:
-        log.warning(
-            "%s cannot be used: %s; the package's own price list is used instead: fetch it again by "
-            "`farthing models refresh`, or remove it by `farthing models refresh --forget`",
-            path,
-            why,
-        )
+        if _told.get(path) != str(why):
+            log.warning(
+                "%s cannot be used: %s; the package's own price list is used instead: fetch it again by "
+                "`farthing models refresh`, or remove it by `farthing models refresh --forget`",
+                path,
+                why,
+            )
+            if len(_told) < _TOLD_MAX:
+                _told[path] = str(why)
         return None
 
 

@@ -294,6 +294,9 @@ class MarkedPrompt:
             saved_nusd = saved_of(usage, price) if use is None else use.saved_nusd
             if saved_nusd is not None:
                 self._book(saved_nusd)
+            if use is not None:
+                marked: PromptCacheUse = replace(use, marked=True)
+                return marked
         return use
 
     def failed(self, cost_nusd: int | None) -> None:

@@ -150,6 +150,13 @@ class Prefix:
         self._raws = [0, 0]
         """Digests of tools and the system prompt with their marks."""
 
+    @property
+    def head(self) -> int | None:
+        """A digest of tools and the system prompt; None: there is neither, or they are not read yet."""
+        until = MESSAGES + self.systems
+        told = self.digests[:until]
+        return hash(tuple(told)) if any(told) else None
+
     def label(self, place: int) -> str:
         """What people call the segment at `place`."""
         message = place - MESSAGES

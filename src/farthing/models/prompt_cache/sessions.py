@@ -85,6 +85,8 @@ class MemoryPromptCaches:
         self._clock = clock
         self.backlog = Backlog(later) if backlog is None else backlog
         self._sessions: Shares[Session] = Shares(sessions_max * SESSION_SEGMENTS)
+        self._heads: Shares[float] = Shares(sessions_max)
+        """When tools and a system prompt were last sent, by target and digest."""
 
     def sent(self, request: Request, target: Target, body: bytes, lane: str = "") -> "Sent | None":
         """See `protocols.PromptCaches`."""
@@ -154,6 +156,15 @@ class MemoryPromptCaches:
         """What is remembered of a session; None: nothing."""
         return self._sessions.get(tenant, key)
 
+    def begun(self, tenant: str, call: Call) -> int:
+        """Tokens of the tools and system prompt of `call`, if the tenant sent the same to its target and they
+        may still have been cached; else 0."""
+        head = call.prefix.head
+        sent_s = None if head is None else self._heads.get(tenant, (call.target, head))
+        if sent_s is None or call.at_s - sent_s > call.life_s:
+            return 0
+        return call.prefix.tokens_before(MESSAGES + call.prefix.systems, 0, call.input_tokens)
+
     def remember(self, owner: tuple[str, Hashable], call: Call, instead: Call | None) -> None:
         """Add a call to a session, in the place of `instead` and of what it goes on from."""
         tenant, key = owner
@@ -164,6 +175,9 @@ class MemoryPromptCaches:
         session.calls = [*kept[-(CALLS_MAX - 1) :], call]
         session.until_s = max([one.at_s + one.life_s for one in session.calls])
         self._sessions.put(tenant, key, session, session.weight)
+        head = call.prefix.head
+        if head is not None:
+            self._heads.put(tenant, (call.target, head), call.at_s)
 
     @property
     def size(self) -> int:
@@ -181,6 +195,7 @@ class Sent:
         "_caches",
         "_call",
         "_instead",
+        "_known",
         "_lane",
         "_outline",
         "_owner",
@@ -217,6 +232,7 @@ class Sent:
         self._call: Call | None = None
         self._instead: Call | None = None
         self._usage: Usage | None = None
+        self._known: int | None = None
         self.learner: Learner | None = None
         """Who learns from it, if anybody does."""
 
@@ -248,7 +264,7 @@ class Sent:
             return None
         self._instead, self._usage = self._call, usage
         self._call = call = self._called(usage, reading)
-        found = finding(call, before, usage, self._terms, self._parted)
+        found = finding(call, before, usage, self._terms, self._parted, self._begun)
         missed = None
         if found.reusable_tokens is not None:  # of what was read, rounding may leave some
             missed = 0 if found.result == "read" else max(0, found.reusable_tokens - call.read_tokens)
@@ -256,7 +272,7 @@ class Sent:
             self._body = b""  # its provider has proved what was known by samples
         self._caches.backlog.add(self)
         money = cache_money(price, usage, missed)
-        known = _is_known(usage)
+        known = found.result != "untold" and (not usage.estimated or _tells(usage))
         switched = before is not None and before.target != call.target
         return PromptCacheUse(
             result=found.result,
@@ -312,6 +328,16 @@ class Sent:
             self._reading.finished()
         return before.prefix.parted(call.prefix)
 
+    def _begun(self) -> int:
+        """What others had begun with before it, in tokens."""
+        call = self._call
+        assert call is not None
+        if self._known is None:
+            if self._reading is not None:
+                self._reading.finished()
+            self._known = self._caches.begun(self._owner[0], call)
+        return self._known
+
     def _called(self, usage: Usage, reading: Reading) -> Call:
         before, written = self._before, written_tokens(usage)
         same = before if before is not None and before.target == self._target.name else None
@@ -345,12 +371,13 @@ class Sent:
 
 def saved_of(usage: Usage, price: Price | None) -> int | None:
     """As `PromptCacheUse.saved_nusd`."""
-    return cache_money(price, usage, None).saved_nusd if _is_known(usage) else None
+    known = _tells(usage) or not (usage.estimated or usage.cache_untold)
+    return cache_money(price, usage, None).saved_nusd if known else None
 
 
-def _is_known(usage: Usage) -> bool:
-    """Whether it is known what was read and written."""
-    return not usage.estimated or usage.cached_tokens > 0 or written_tokens(usage) > 0
+def _tells(usage: Usage) -> bool:
+    """Whether it says of anything that it was read or written."""
+    return usage.cached_tokens > 0 or written_tokens(usage) > 0
 
 
 def _goes_on(call: Call, before: Call) -> bool:

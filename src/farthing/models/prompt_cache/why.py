@@ -56,15 +56,17 @@ def finding(
     usage: Usage,
     terms: CacheTerms,
     parted: Callable[[], tuple[int, int] | None],
+    begun: Callable[[], int],
 ) -> Finding:
-    """What became of `call`, which goes on from `before`. `parted` finds where they differ."""
+    """What became of `call`, which goes on from `before`. `parted` finds where they differ, `begun` how many
+    tokens of its beginning the tenant had sent in time in another session."""
     if not call.read_tokens and not call.written_tokens and _is_untold(usage, call, before, terms):
         return UNTOLD
     if before is None:
-        return _of_first(call, terms)
+        return _of_first(call, terms, begun)
     own = before.target == call.target
     if own and terms.marked and not before.cached_tokens and not call.read_tokens:
-        return _of_first(call, terms)
+        return _of_unmarked(call, before, terms, parted)
     reusable = min(before.cached_tokens if own else before.input_tokens, call.input_tokens)
     missed = reusable - call.read_tokens
     if not reusable and not call.read_tokens:
@@ -80,14 +82,43 @@ def finding(
     return _of_miss(call, before, (reusable, missed), parted(), marked=terms.marked)
 
 
-def _of_first(call: Call, terms: CacheTerms) -> Finding:
-    """Of a prompt before which nothing was cached."""
+def _of_first(call: Call, terms: CacheTerms, begun: Callable[[], int]) -> Finding:
+    """Of a prompt before which its session sent nothing: no more could be read of it than what others had
+    begun with."""
     if call.read_tokens:
         return Finding("read", call.read_tokens)
-    if terms.tokens_min is not None and call.input_tokens < terms.tokens_min:
-        return Finding("short", call.input_tokens)
-    marked = call.written_tokens or not terms.marked
-    return Finding("first" if marked else "unmarked", call.input_tokens)
+    if _is_short(call.input_tokens, terms):
+        return Finding("short", 0)
+    known = min(begun(), call.input_tokens)
+    if not known or _is_short(known, terms):
+        return Finding("first", 0)
+    unmarked = terms.marked and not call.written_tokens
+    return Finding("unmarked" if unmarked else "first", known)
+
+
+def _of_unmarked(
+    call: Call, before: Call, terms: CacheTerms, parted: Callable[[], tuple[int, int] | None]
+) -> Finding:
+    """Of a prompt that goes on from one in which nothing was marked. A mark there could have saved what both
+    begin with, up to the segment in which they differ, and for as long as any mark lasts."""
+    if _is_short(call.input_tokens, terms):
+        return Finding("short", 0)
+    if call.written_tokens:
+        return Finding("first", 0)
+    life_s = terms.life_long_s or terms.life_s
+    if life_s is not None and call.at_s - before.at_s > life_s:
+        return Finding("idle", 0)
+    place = parted()
+    if place is None:
+        return Finding("unmarked", min(before.input_tokens, call.input_tokens))
+    shared = min(before.prefix.tokens_before(place[0], 0, before.input_tokens), call.input_tokens)
+    if not shared or _is_short(shared, terms):
+        return Finding("changed", 0, place)
+    return Finding("unmarked", shared)
+
+
+def _is_short(tokens: int, terms: CacheTerms) -> bool:
+    return terms.tokens_min is not None and tokens < terms.tokens_min
 
 
 def _of_miss(
@@ -112,7 +143,7 @@ def _is_untold(usage: Usage, call: Call, before: Call | None, terms: CacheTerms)
     writes in this session it does not."""
     if usage.estimated:
         return True
-    if terms.tells:
+    if terms.tells and not usage.cache_untold:
         return False
     heard = before is not None and before.target == call.target
     return not (heard and before is not None and (before.read_tokens or before.written_tokens))

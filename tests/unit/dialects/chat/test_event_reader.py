@@ -284,7 +284,10 @@ def test_a_choice_that_failed_is_an_error_where_nothing_was_said(choice: dict[st
     counted = {"prompt_tokens": 7, "completion_tokens": 1}
     for behind, usage in (
         (b"data: [DONE]\n\n", None),
-        (events({"choices": [], "usage": counted}, done=False), Usage(input_tokens=7, output_tokens=1)),
+        (
+            events({"choices": [], "usage": counted}, done=False),
+            Usage(input_tokens=7, output_tokens=1, cache_untold=True),
+        ),
     ):
         reader = EventReader(LIMIT)
         assert reader.feed(failed) == b"" and not reader.begun and not reader.ended(1)

@@ -455,3 +455,24 @@ def test_an_amount_that_is_none_is_not_booked_and_raises_nothing(amount: object)
     }  # fmt: skip
     usage = read_usage(json.dumps(told).encode(), usage_form("openrouter", NOWHERE))
     assert usage is not None and usage.told_nusd is None
+
+
+@pytest.mark.parametrize(
+    ("more", "untold"),
+    [
+        ({}, True),
+        ({"prompt_tokens_details": None}, True),
+        ({"prompt_tokens_details": {"audio_tokens": 0}}, True),
+        ({"prompt_tokens_details": {"cached_tokens": 0}}, False),
+        ({"prompt_cache_hit_tokens": 0, "prompt_cache_miss_tokens": 9}, False),
+        ({"cache_read_input_tokens": 0}, False),
+        ({"prompt_tokens_details": {"cached_tokens": 0}, "unheard_of": 1}, False),
+        ({"unheard_of": 1}, True),
+    ],
+    ids=repr,
+)
+def test_what_was_read_from_a_cache_is_told_or_it_is_not(more: dict[str, Any], untold: bool) -> None:
+    counts = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
+    usage = read_usage(json.dumps({**counts, **more}).encode())
+    assert usage is not None
+    assert (usage.cached_tokens, usage.cache_untold) == (0, untold)

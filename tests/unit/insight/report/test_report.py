@@ -18,7 +18,7 @@ from farthing.insight.report import aggregates
 from farthing.insight.report.report import Report, build, render
 from farthing.ledger.rows import Intent
 from farthing.ledger.segments import SegmentLedger
-from farthing.types import Attempt, Receipt, Usage
+from farthing.types import Attempt, PromptCacheUse, Receipt, Usage
 
 
 def receipt(number: int, **changes: object) -> Receipt:
@@ -309,6 +309,71 @@ def test_what_was_left_out_and_what_prompt_caches_did_is_counted_where_there_is_
     assert "seed of 2, temperature of 1" in text and "40 tokens read and 20 written" in text
     plain = shown(report_of([receipt(1)]))
     assert "left out" not in plain and "prompt caches" not in plain
+
+
+def test_calls_that_went_on_with_broken_streams_are_told_with_what_they_cost() -> None:
+    def attempt(error: str | None, cost_nusd: int | None, *, continues: bool = True) -> Attempt:
+        return Attempt(
+            target="a/m", tier="cheap", started_ms=0.0, error=error, cost_nusd=cost_nusd, continues=continues
+        )
+
+    broke = attempt("connection_lost", 5_000, continues=False)
+    rows: list[Receipt | Intent] = [
+        receipt(1, attempts=[broke, attempt(None, 2_000_000)]),
+        receipt(2, attempts=[broke, attempt("timeout", 1_000_000), attempt(None, None)]),
+        receipt(3, attempts=[broke, attempt(None, 7, continues=False)]),
+    ]
+    found = report_of(rows).continued
+    assert (found.requests, found.calls, found.ended, found.cost_nusd, found.unpriced) == (
+        2,
+        3,
+        2,
+        3_000_000,
+        1,
+    )
+    text = " ".join(shown(report_of(rows)).split())
+    assert "broken streams: 3 calls went on with the answers of 2 requests, 2 of them to the end" in text
+    assert "they cost $0.003, and 1 call of unknown cost" in text
+    assert "broken streams" not in shown(report_of(rows[2:]))
+
+
+def test_what_marks_of_ours_saved_is_net_signed_and_beside_the_saving() -> None:
+    def attempt(saved_nusd: int | None, written_nusd: int | None = 0, *, marked: bool = True) -> Attempt:
+        use = PromptCacheUse(result="read", saved_nusd=saved_nusd, written_nusd=written_nusd, marked=marked)
+        return Attempt(target="a/m", tier="cheap", started_ms=0.0, prompt_cache=use)
+
+    wrote, read = attempt(-2_000_000, 2_000_000), attempt(7_000_000)
+    rows: list[Receipt | Intent] = [
+        receipt(1, attempts=[wrote]),
+        receipt(2, attempts=[read, attempt(9_000_000, marked=False)]),
+        receipt(3, attempts=[read, attempt(None, None)]),
+    ]
+    found = report_of(rows)
+    marks = found.marks
+    assert (marks.calls, marks.unknown, marks.saved_nusd, marks.written_nusd) == (3, 1, 12_000_000, 2_000_000)
+    [per] = marks.per
+    margin = round(1.959964 * 3_000_000 * 1_000)  # of -2, 7 and 7 a variance of 27, and of their mean 9
+    assert (per.saved_nusd, per.low_nusd, per.high_nusd) == (
+        4_000_000_000,
+        4_000_000_000 - margin,
+        4_000_000_000 + margin,
+    )
+    assert found.savings.saved_nusd == 3 * 3_000
+    text = " ".join(shown(found).split())
+    assert "marks of ours for prompt caches saved $0.012 net in 3 calls, per 1,000 calls $4.0000" in text
+    assert "fewer than 100 calls: not reliable" in text
+    assert "their writes, which are in it, cost $0.002; 1 call of unknown saving" in text
+    assert "caches cost $0.002 net in 1 call; their" in " ".join(shown(report_of(rows[:1])).split())
+    assert "marks of ours" not in shown(report_of([receipt(1, attempts=[attempt(1, marked=False)])]))
+
+
+def test_no_line_ends_in_blanks() -> None:
+    rows: list[Receipt | Intent] = [receipt(number, cost_nusd=None) for number in range(3)]
+    for width in range(40, 120, 7):
+        out = io.StringIO()
+        render(report_of(rows), Console(file=out, width=width, highlight=False))
+        notes = out.getvalue().partition("Savings")[2]
+        assert notes and not [line for line in notes.splitlines() if line != line.rstrip()]
 
 
 def test_requests_that_were_refused_are_not_said_to_have_an_unknown_cost() -> None:

@@ -350,7 +350,7 @@ def test_a_choice_that_failed_costs_what_its_answer_counts() -> None:
     body = json.dumps({"choices": [choice], "usage": usage}).encode()
     with pytest.raises(ProviderError) as caught:
         provider().whole({}, body)
-    assert caught.value.counted == Usage(input_tokens=7, output_tokens=1)
+    assert caught.value.counted == Usage(input_tokens=7, output_tokens=1, cache_untold=True)
 
 
 def test_googles_endpoint_for_chat_gets_no_signature_that_another_provider_gave_out() -> None:
