@@ -18,8 +18,9 @@ CHECKED = ("unit", "contract", "docs")
 WORKERS_MAX = 16
 
 settings.register_profile(
-    "any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "any machine", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("at length", settings.get_profile("any machine"), max_examples=200)
 settings.load_profile("any machine")
 
 
