@@ -39,7 +39,7 @@ demo: $(STAMPS)/run
 test: $(STAMPS)/clients
 	@$(BIN)/python -m pytest $(SPREAD) auto $(ARGS)
 
-# Of each of these `make test` runs a fixed sample, and of each property a fifth of the examples.
+# Of each of these `make test` runs a fixed sample, and fewer examples of properties that name no number.
 conformance: $(STAMPS)/conformance
 	@$(BIN)/python -m pytest -m conformance $(ARGS)
 	@$(BIN)/python -m pytest $(SPREAD) auto -m "hypothesis and not conformance" --hypothesis-profile "at length" $(ARGS)
