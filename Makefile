@@ -39,16 +39,17 @@ demo: $(STAMPS)/run
 test: $(STAMPS)/clients
 	@$(BIN)/python -m pytest $(SPREAD) auto $(ARGS)
 
-# Of each of these `make test` runs a fixed sample.
+# Of each of these `make test` runs a fixed sample, and fewer examples of properties that name no number.
 conformance: $(STAMPS)/conformance
 	@$(BIN)/python -m pytest -m conformance $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) auto -m "hypothesis and not conformance" --hypothesis-profile "at length" $(ARGS)
 
 # Beside each other: the tests wait now and then, and most of the type checker's time is spent on one core.
 check: $(STAMPS)/dev
 	@$(MAKE) --no-print-directory --jobs=3 lint types fast
 
 fast: $(STAMPS)/dev
-	$(BIN)/python -m pytest $(SPREAD) logical -m "not slow" $(wildcard $(FAST))
+	$(BIN)/python -m pytest $(SPREAD) logical -p no:schemathesis -m "not slow and not conformance" $(wildcard $(FAST))
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """Fixtures of the whole suite: providers that can misbehave, and a way to start gateways before them."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,8 +18,9 @@ CHECKED = ("unit", "contract", "docs")
 WORKERS_MAX = 16
 
 settings.register_profile(
-    "any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "any machine", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("at length", settings.get_profile("any machine"), max_examples=200)
 settings.load_profile("any machine")
 
 
@@ -44,6 +46,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def _folder(path: Path) -> str:
     return path.relative_to(Path(__file__).parent).parts[0]
+
+
+def pytest_collection_finish() -> None:
+    """What is collected stays: each full collection of the tests' garbage would look through all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,6 +1,8 @@
 """What every Router does. A new router is one more line in ROUTERS."""
 
 import asyncio
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -74,18 +76,20 @@ class Cheap:
         return Route(tier="cheap", targets=(MINI, BIG), reason="as ever") if self._opines else None
 
 
-ROUTERS: dict[str, Router] = {
-    "rules": rules(),
-    "cascade": CascadeRouter(
+ROUTERS: dict[str, Callable[[], Router]] = {
+    "rules": lambda: rules(),
+    "cascade": lambda: CascadeRouter(
         rules(),
         {"default": Steps(first="cheap", then="expensive")},
         to_tier=rules().to_tier,
         tiers=rules().tiers,
     ),
-    "learned": LearnedRouter(rules("care"), fitted().model, None, draw=lambda: 0.5, aims=Aims(threshold=0.9)),
-    "llm": advised(1.0),
-    "llm, nobody answers": advised(None),
-    "learned, with a second opinion": LearnedRouter(
+    "learned": lambda: LearnedRouter(
+        rules("care"), fitted().model, None, draw=lambda: 0.5, aims=Aims(threshold=0.9)
+    ),
+    "llm": lambda: advised(1.0),
+    "llm, nobody answers": lambda: advised(None),
+    "learned, with a second opinion": lambda: LearnedRouter(
         rules("care"),
         fitted().model,
         None,
@@ -102,14 +106,21 @@ ROUTERS: dict[str, Router] = {
             ),
         ),
     ),
-    "a plug-in's": ForeignRouter(rules("care"), Cheap(), Calls("toy"), wait_s=0.0),
-    "a plug-in's, without an opinion": ForeignRouter(rules(), Cheap(opines=False), Calls("toy"), wait_s=0.0),
+    "a plug-in's": lambda: ForeignRouter(rules("care"), Cheap(), Calls("toy"), wait_s=0.0),
+    "a plug-in's, without an opinion": lambda: ForeignRouter(
+        rules(), Cheap(opines=False), Calls("toy"), wait_s=0.0
+    ),
 }
+
+
+@cache
+def made(name: str) -> Router:
+    return ROUTERS[name]()
 
 
 @pytest.fixture(params=ROUTERS)
 def router(request: pytest.FixtureRequest) -> Router:
-    return ROUTERS[request.param]
+    return made(request.param)
 
 
 _TRAITS = st.builds(
@@ -125,7 +136,7 @@ _TRAITS = st.builds(
 @pytest.mark.parametrize("name", ROUTERS)
 @given(traits=_TRAITS)
 def test_there_is_always_something_to_try_and_a_reason(name: str, traits: Traits) -> None:
-    route = asyncio.run(ROUTERS[name].route(asked(), traits))
+    route = asyncio.run(made(name).route(asked(), traits))
     assert route.targets or route.fixed is not None
     assert route.reason and route.tier
 
@@ -133,9 +144,9 @@ def test_there_is_always_something_to_try_and_a_reason(name: str, traits: Traits
 @pytest.mark.parametrize("name", ROUTERS)
 @given(traits=_TRAITS)
 def test_a_model_the_client_names_is_the_only_target(name: str, traits: Traits) -> None:
-    route = asyncio.run(ROUTERS[name].route(asked(model=MINI.name), traits))
+    route = asyncio.run(made(name).route(asked(model=MINI.name), traits))
     assert route.targets == (MINI,)
-    assert ROUTERS[name].fallback(asked(model=MINI.name)).targets == (MINI,)
+    assert made(name).fallback(asked(model=MINI.name)).targets == (MINI,)
 
 
 def test_a_name_nobody_answers_to_is_refused_either_way(router: Router) -> None:
@@ -157,7 +168,7 @@ def test_the_fallback_answers_what_was_left_to_the_router(router: Router) -> Non
 
 
 def test_a_router_that_asks_a_model_says_how_long_a_request_may_wait_for_it() -> None:
-    waits = {name: router.wait_s for name, router in ROUTERS.items()}
+    waits = {name: made(name).wait_s for name in ROUTERS}
     assert waits["rules"] == waits["learned"] == 0.0
     assert waits["llm"] == 1.5 and waits["learned, with a second opinion"] == 1.0
 

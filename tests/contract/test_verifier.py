@@ -1,7 +1,7 @@
 """What every Verifier does. A new verifier is one more line in VERIFIERS."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -41,15 +41,23 @@ NEVER = [
 ODD = ["", " ", "?", "\ud800", "a\x00b", "é" * 50, "word " * 2_000, "\U0001f600 \u200b", "ПРИВЕТ", "10" * 300]
 
 
+Pairs = Sequence[tuple[str, str]]
+
+
 @pytest.fixture(params=VERIFIERS)
-def verify(request: pytest.FixtureRequest) -> Callable[[str, str], Verdict]:
-    def ask(asked: str, stored: str) -> Verdict:
-        async def go() -> Verdict:
+def verify(request: pytest.FixtureRequest) -> Callable[[Pairs], list[Verdict]]:
+    """Verdicts of pairs, one after the other; the models are loaded once for all of them."""
+
+    def ask(pairs: Pairs) -> list[Verdict]:
+        async def go() -> list[Verdict]:
             embedder, pair_model = OnnxEmbedder(), OnnxPairModel()
             try:
                 verifier = VERIFIERS[request.param](pair_model)
-                (u, v), _ = await embedder.embed([asked, stored])
-                return await verifier.verify(asked, stored, u, v)
+                verdicts = []
+                for asked, stored in pairs:
+                    (u, v), _ = await embedder.embed([asked, stored])
+                    verdicts.append(await verifier.verify(asked, stored, u, v))
+                return verdicts
             finally:
                 await embedder.aclose()
                 await pair_model.aclose()
@@ -59,28 +67,26 @@ def verify(request: pytest.FixtureRequest) -> Callable[[str, str], Verdict]:
     return ask
 
 
-def test_the_same_text_is_served(verify: Callable[[str, str], Verdict]) -> None:
-    assert verify("How do I close my account?", "How do I close my account?").outcome == "serve"
+def test_the_same_text_is_served(verify: Callable[[Pairs], list[Verdict]]) -> None:
+    (verdict,) = verify([("How do I close my account?", "How do I close my account?")])
+    assert verdict.outcome == "serve"
 
 
-@pytest.mark.parametrize(("asked", "stored"), NEVER)
-def test_another_question_is_not_served(
-    verify: Callable[[str, str], Verdict], asked: str, stored: str
-) -> None:
-    verdict = verify(asked, stored)
-    assert verdict.outcome == "miss"
-    assert verdict.reason
+def test_another_question_is_not_served(verify: Callable[[Pairs], list[Verdict]]) -> None:
+    for pair, verdict in zip(NEVER, verify(NEVER), strict=True):
+        assert verdict.outcome == "miss", pair
+        assert verdict.reason, pair
 
 
-@pytest.mark.parametrize("text", ODD, ids=lambda text: ascii(text)[:20])
-def test_any_text_gets_a_verdict_with_a_probability(verify: Callable[[str, str], Verdict], text: str) -> None:
-    verdict = verify("How do I close my account?", text)
-    assert verdict.outcome != "serve"
-    assert 0 <= verdict.probability <= 1
+def test_any_text_gets_a_verdict_with_a_probability(verify: Callable[[Pairs], list[Verdict]]) -> None:
+    verdicts = verify([("How do I close my account?", text) for text in ODD])
+    for text, verdict in zip(ODD, verdicts, strict=True):
+        assert verdict.outcome != "serve", ascii(text)[:20]
+        assert 0 <= verdict.probability <= 1, ascii(text)[:20]
 
 
-def test_the_order_of_the_two_does_not_matter(verify: Callable[[str, str], Verdict]) -> None:
+def test_the_order_of_the_two_does_not_matter(verify: Callable[[Pairs], list[Verdict]]) -> None:
     one, two = "How can I close my account?", "What is the way to close an account?"
-    first, second = verify(one, two), verify(two, one)
+    first, second = verify([(one, two), (two, one)])
     assert first.outcome == second.outcome
     assert first.probability == pytest.approx(second.probability, abs=1e-5)

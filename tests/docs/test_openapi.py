@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import schemathesis
 from tests.docs.pages import DOCS, code, rows
 
 from farthing import __version__
@@ -57,6 +56,8 @@ def test_it_has_every_route_and_no_other() -> None:
 
 
 def test_it_is_a_valid_document() -> None:
+    import schemathesis  # as slow as it is large
+
     schemathesis.openapi.from_dict(copy.deepcopy(DOCUMENT)).validate()
     assert DOCUMENT["openapi"] == "3.1.0"
     assert DOCUMENT["info"]["version"] == __version__
@@ -122,6 +123,8 @@ def test_the_operators_document_has_every_route_of_theirs_and_no_other() -> None
 
 
 def test_the_operators_document_is_valid_and_whole() -> None:
+    import schemathesis
+
     schemathesis.openapi.from_dict(copy.deepcopy(ADMIN)).validate()
     assert ADMIN["info"]["version"] == __version__
     used = set(references(ADMIN))

@@ -1,5 +1,6 @@
 """The frame of the command line: quick help, exit statuses, errors that say what to do."""
 
+import io
 import json
 import os
 import resource
@@ -7,28 +8,62 @@ import subprocess
 import sys
 import tomllib
 import urllib.request
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import farthing
 from farthing import config
-from farthing.cli.main import COMMANDS
+from farthing.cli.main import COMMANDS, main
 
 SOURCE = str(Path(farthing.__file__).parents[1])
 
 
-def run(*args: str, cwd: Path | None = None, text: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+@dataclass(frozen=True)
+class Told:
+    """What a command said, and its exit status."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def process(*args: str, cwd: Path | None = None, **env: str) -> Told:
     """The real command in a process of its own, with nothing in its environment but `env`."""
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", "from farthing.cli.main import main; main()", *args],
-        input=text,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         cwd=cwd,
         timeout=30,
         env={"PYTHONPATH": SOURCE, "PATH": os.environ["PATH"], "HOME": str(cwd or "/nonexistent"), **env},
     )
+    return Told(done.returncode, done.stdout, done.stderr)
+
+
+def run(*args: str, cwd: Path | None = None, text: str = "", **env: str) -> Told:
+    """The command as `process` runs it, in this one: to start it costs most of what it takes."""
+    outside = {"PATH": os.environ["PATH"], "HOME": str(cwd or "/nonexistent"), **env}
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in set(os.environ) - set(outside):
+            patch.delenv(name)
+        for name, value in outside.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "stdin", io.StringIO(text))
+        if cwd is not None:
+            patch.chdir(cwd)
+        mask = os.umask(0)
+        os.umask(mask)
+        try:
+            with pytest.raises(SystemExit) as left:
+                main([*args])
+        finally:
+            os.umask(mask)
+    return Told(int(left.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def test_help_names_every_command_and_imports_none_of_them() -> None:
@@ -49,7 +84,7 @@ def test_help_names_every_command_and_imports_none_of_them() -> None:
 
 def test_help_takes_at_most_a_quarter_of_a_second_of_cpu() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert run("--help").returncode == 0
+    assert process("--help").returncode == 0
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.25
 
@@ -115,7 +150,7 @@ def test_check_warns_of_a_semantic_cache_without_a_judge_and_only_of_that(tmp_pa
 @pytest.mark.parametrize("text", ["", "[server]\nport = 9000\n"])
 def test_check_says_of_a_file_that_cannot_answer_what_serve_says(tmp_path: Path, text: str) -> None:
     (tmp_path / "farthing.toml").write_text(text)
-    checked, served = run("check", cwd=tmp_path), run("serve", cwd=tmp_path)
+    checked, served = run("check", cwd=tmp_path), process("serve", cwd=tmp_path)
     assert checked.returncode == served.returncode == 2
     assert checked.stderr == served.stderr
     assert checked.stderr.startswith("error: farthing.toml: nothing can answer; add [providers.NAME]")
@@ -144,7 +179,7 @@ def test_check_warns_where_the_extra_is_missing_that_serve_needs(tmp_path: Path)
         'providers.a = { base_url = "http://h/v1" }\ntiers.cheap = { targets = ["a/b"] }\n'
         '[endpoints.faq.cache.semantic]\nmode = "observe"\njudge = "a/b"\n'
     )
-    told = run("check", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{SOURCE}")
+    told = process("check", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{SOURCE}")
     assert told.returncode == 0
     assert "the semantic cache cannot be used here: numkong is not installed: pip install" in told.stderr
 
@@ -165,7 +200,7 @@ def test_check_refuses_a_bad_file_with_every_fault_and_status_2(tmp_path: Path) 
 def test_without_any_file_all_places_that_were_looked_at_are_named(
     tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    told = run(*words, cwd=tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))
+    told = (process if "serve" in words else run)(*words, cwd=tmp_path, XDG_CONFIG_HOME=str(tmp_path / "xdg"))
     said = " ".join(told.stderr.split())
     assert told.returncode == 2 and "FARTHING_CONFIG is not set" in said
     assert f"neither farthing.toml nor {tmp_path}/xdg/farthing/farthing.toml" in said
@@ -235,18 +270,18 @@ def test_the_digest_of_a_key_is_read_from_standard_input() -> None:
 
 
 def test_serve_with_nothing_to_answer_with_says_how_to_go_on(tmp_path: Path) -> None:
-    told = run("serve", "--no-detect", cwd=tmp_path)
+    told = process("serve", "--no-detect", cwd=tmp_path)
     assert told.returncode == 2 and "leave out --no-detect" in told.stderr
-    told = run("serve", cwd=tmp_path)
+    told = process("serve", cwd=tmp_path)
     if told.returncode == 2:  # else a model server runs on this machine, which is no fault
         assert "farthing demo" in told.stderr and "OPENAI_API_KEY" in told.stderr
 
 
 def test_serve_refuses_a_file_that_cannot_answer_or_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "farthing.toml").write_text("[server]\nport = 1\n")
-    told = run("serve", cwd=tmp_path)
+    told = process("serve", cwd=tmp_path)
     assert told.returncode == 2 and "farthing.toml: nothing can answer; add [providers.NAME]" in told.stderr
-    assert "cannot be read" in run("serve", "--config", "none.toml", cwd=tmp_path).stderr
+    assert "cannot be read" in process("serve", "--config", "none.toml", cwd=tmp_path).stderr
 
 
 @pytest.mark.parametrize(
@@ -285,7 +320,7 @@ def test_what_cannot_be_had_at_the_start_is_told_by_its_own_knob(
     (tmp_path / "farthing.toml").write_text(
         'admin.key = "${K}"\nproviders.a.base_url = "http://127.0.0.1:9/v1"'
     )
-    told = run("serve", "--port", "0", *args, cwd=tmp_path, **{"K": "sk", **variables})
+    told = process("serve", "--port", "0", *args, cwd=tmp_path, **{"K": "sk", **variables})
     assert told.returncode == 2
     assert all(part in told.stderr for part in said), told.stderr
     assert "--port" not in told.stderr
@@ -293,7 +328,7 @@ def test_what_cannot_be_had_at_the_start_is_told_by_its_own_knob(
 
 def test_options_of_serve_pass_the_same_checks_as_the_file(tmp_path: Path) -> None:
     (tmp_path / "farthing.toml").write_text('providers.a.base_url = "http://h/v1"')
-    told = run("serve", "--host", "0.0.0.0", cwd=tmp_path)
+    told = process("serve", "--host", "0.0.0.0", cwd=tmp_path)
     assert told.returncode == 2 and "no key is configured" in told.stderr
 
 

@@ -3,7 +3,7 @@
 import copy
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -365,16 +365,16 @@ def answered(call_id: str, content: Any = "x") -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-LONG: dict[str, dict[str, Any]] = {
-    "calls of one id": {"messages": [*HI, called(*["x"] * MANY)]},
-    "results one by one": {
+LONG: dict[str, Callable[[], dict[str, Any]]] = {
+    "calls of one id": lambda: {"messages": [*HI, called(*["x"] * MANY)]},
+    "results one by one": lambda: {
         "messages": [
             *HI,
             called(*[f"c{index}" for index in range(MANY)]),
             *[answered(f"c{index}") for index in reversed(range(MANY))],
         ]
     },
-    "thinking": {
+    "thinking": lambda: {
         "messages": [
             *HI,
             {
@@ -384,7 +384,7 @@ LONG: dict[str, dict[str, Any]] = {
             },
         ]
     },
-    "branches of parameters": {
+    "branches of parameters": lambda: {
         "messages": HI,
         "tools": [
             {
@@ -402,8 +402,9 @@ LONG: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 def test_a_long_request_takes_time_in_proportion(name: str) -> None:
+    body = LONG[name]()
     began_s = time.perf_counter()
-    write(read(LONG[name]), model="claude-sonnet-4-5", output_tokens_max=1, stream=False)
+    write(read(body), model="claude-sonnet-4-5", output_tokens_max=1, stream=False)
     assert time.perf_counter() - began_s < IN_TIME_S
 
 

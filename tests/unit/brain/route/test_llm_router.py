@@ -1,6 +1,7 @@
 """Which tier the router takes that asks a model, and what a second opinion changes."""
 
 import asyncio
+from functools import cache
 from typing import Any
 
 import pytest
@@ -185,12 +186,14 @@ def learned_score(text: str) -> float:
     return score
 
 
-DOUBTFUL = next(text for text in TEXTS if learned_score(text) < 0.95)
+@cache
+def doubtful() -> str:
+    return next(text for text in TEXTS if learned_score(text) < 0.95)
 
 
 @pytest.mark.parametrize("edge", [-0.019, 0.0, 0.019])
 def test_a_plain_word_decides_what_the_learned_router_is_unsure_of(edge: float) -> None:
-    text, threshold = DOUBTFUL, learned_score(DOUBTFUL) + edge
+    text, threshold = doubtful(), learned_score(doubtful()) + edge
     for easy, tier in ((1.0, "cheap"), (0.0, "expensive")):
         to, adviser = seconded(easy, threshold=threshold, unsure=0.02)
         route = routed(to, asked(text))
@@ -209,9 +212,9 @@ def test_it_is_asked_about_nothing_else() -> None:
 
 
 def test_without_its_word_the_learned_score_decides_and_the_reason_says_so() -> None:
-    score = learned_score(DOUBTFUL)
+    score = learned_score(doubtful())
     to, _ = seconded(None, threshold=score + 0.01, unsure=0.02)
-    route = routed(to, asked(DOUBTFUL))
+    route = routed(to, asked(doubtful()))
     assert route.tier == "expensive" and route.score == pytest.approx(score)
     assert route.reason.endswith("unsure, so a/judge was asked: it gave no verdict")
 
