@@ -61,6 +61,7 @@ def keep(state_dir: Path, content: bytes) -> Path:
         OSError: it cannot be written.
     """
     path = state_dir / NAME
+    _told.pop(path, None)
     write_whole(path, content)
     return path
 
@@ -68,6 +69,7 @@ def keep(state_dir: Path, content: bytes) -> Path:
 def forget(state_dir: Path) -> bool:
     """Whether there was a fetched list; now there is none."""
     path = state_dir / NAME
+    _told.pop(path, None)
     existed = path.exists()
     path.unlink(missing_ok=True)
     return existed
