@@ -13,7 +13,7 @@ from farthing.models.providers.anthropic.provider import AnthropicProvider
 from farthing.models.providers.vertex.claude import VertexClaudeProvider
 from farthing.models.transport.origin import HttpOrigin
 from farthing.protocols import Provider
-from farthing.types import Json, Prompt, Target, replace
+from farthing.types import CacheMarks, Json, Prompt, Target, replace
 
 MARK: Json = {"type": "ephemeral"}
 ASKED: Json = {"model": "x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
@@ -186,3 +186,18 @@ def test_a_body_whose_messages_are_last_keeps_its_bytes() -> None:
     moved = messages_last(b'{"messages": [1.10, "\\u00e9"], "system":  "s", "max_tokens": 9 }')
     assert moved == b'{"system":"s","max_tokens":9,"messages":[1.10, "\\u00e9"]}'
     assert messages_last(b"[]") == b"[]" and messages_last(b'{"a":1}') == b'{"a":1}'
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("provider", [vertex(), BEDROCK.provider], ids=["vertex", "bedrock"])
+def test_marks_of_ours_for_the_prompt_cache_go_up_as_at_anthropic(provider: Provider, own: bool) -> None:
+    assert provider.capabilities.marks
+    body: Json = {**ASKED, "system": "Be brief."}
+    if not own:
+        body = {**ASKED, "messages": [{"role": "system", "content": "Be brief."}, *ASKED["messages"]]}
+    made = asked(body) if own else replace(prompt(), body=body, stream=False)
+    made = replace(made, marks=CacheMarks(system="5m", turns="5m"))
+    target = Target(name=f"p/{SONNET}", provider="p", model=SONNET, output_tokens_max=4_096)
+    told: Json = json.loads(provider.encode(made, target, "chat", "req-1", ())[1])
+    assert told["system"] == [{"type": "text", "text": "Be brief.", "cache_control": MARK}]
+    assert told["messages"][-1]["content"] == [{"type": "text", "text": "hi", "cache_control": MARK}]

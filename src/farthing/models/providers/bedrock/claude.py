@@ -118,7 +118,7 @@ def _dicts(value: Any) -> Iterable[Json]:
 def body_as_sent(prompt: Prompt, sent: Sent, model: str, betas: list[str]) -> bytes:
     """The body of a request of a client of Messages: its own bytes but for what has to change."""
     changed = supported(sent, edits.changes(prompt, sent, model, BEDROCK), betas)
-    return written(sent, {**changed, **_moved(sent.body, betas)})
+    return edits.marked(written(sent, {**changed, **_moved(sent.body, betas)}), prompt, model)
 
 
 def counted_as_sent(sent: Sent, model: str, betas: list[str]) -> bytes:

@@ -115,6 +115,7 @@ class BedrockProvider(TranslatingProvider):
         self.capabilities = Capabilities(
             operations=frozenset({"chat"}),
             counts_tokens=True,
+            marks=True,
             names_model=is_claude,  # in Messages; Converse does not
         )
         self.credentials = self._keys = keys
