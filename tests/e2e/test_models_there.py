@@ -66,6 +66,8 @@ def test_a_provider_that_lists_nothing_is_not_doubted(tmp_path: Path, page: Any)
         with running(provider("corp", server) + tiers, tmp_path, ASKS) as gateway:
             until(lambda: any(path == "/v1/models" for path, _, _ in server.asked))
             assert gateway.chat("q", model="cheap").status == 200
+            if page == (401, {}):
+                until(lambda: "refused our key" in gateway.logged())
         assert "does not list" not in gateway.logged()
         assert ("refused our key" in gateway.logged()) is (page == (401, {}))
 
