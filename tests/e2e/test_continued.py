@@ -293,6 +293,28 @@ def test_a_continuation_that_breaks_off_ends_the_stream(
     assert seen.receipt.error == "stream_broken"
 
 
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param(
+            streamed(ROLE, *say("over "), chunk(finish="stop"), {"error": {"message": "no", "code": 500}}),
+            id="it had ended",
+        ),
+        pytest.param(cut_short("over EN"), id="perhaps the stop"),
+        pytest.param(cut_short("over \ufffd"), id="half a character"),
+    ],
+)
+def test_what_a_continuation_says_is_not_gone_on_with_everywhere(
+    gateway: Running, upstream: FaultProvider, then: Exact
+) -> None:
+    two = pair(upstream, "chat", "chat", BREAKS["chat"], then)
+    seen = ask(gateway, upstream, "chat", two.model, stop=["END"])
+    assert broken(seen.reply)
+    assert seen.reply.said.startswith(BEGUN + "over ")
+    assert len(seen.calls) == 2
+    assert seen.receipt.error == "stream_broken"
+
+
 def test_one_that_refuses_to_go_on_is_not_asked_again(gateway: Running, upstream: FaultProvider) -> None:
     upstream.exactly("before", BREAKS["chat"])
     words = "This model does not support assistant message prefill."

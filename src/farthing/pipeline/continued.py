@@ -121,7 +121,7 @@ class _GoingOn:
                 broken = error
             self._resumed = self._resumed or spliced.begun
             call.hold.release(broke.held_nusd, broke.attempt.cost_nusd)
-            text = text + "".join(spliced.sent) if spliced.plain else None
+            text = self._terms.begun_again(text, spliced, _stream_of(broke), call.prompt)
         if broke is first:
             return None
         raise broken

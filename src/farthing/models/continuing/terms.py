@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from farthing.dialects.conversation import Conversation
 from farthing.errors import InvalidRequest, forget_frames
-from farthing.models.continuing.delivered import Watched
+from farthing.models.continuing.delivered import TEXT_CHARS_MAX, Watched
 from farthing.models.continuing.forms import FormOf
+from farthing.models.continuing.spliced import Spliced
 from farthing.models.hedging.terms import may_be_asked_twice
 from farthing.models.providers.translated import conversation_of
 from farthing.models.stream import Stream
@@ -76,12 +77,18 @@ class Continuing:
         text = watched.text("chat" if request.sent is None else request.sent.dialect)
         if text is None:
             return None
-        try:
-            said = conversation_of(prompt)
-        except InvalidRequest as error:  # a provider of its own dialect may know what we do not
-            forget_frames(error)
+        said = _said_in(prompt)
+        return text if said is not None and is_plain(said) and may_go_on(text, said.stop) else None
+
+    def begun_again(self, text: str, spliced: Spliced, stream: Stream, prompt: Prompt) -> str | None:
+        """As `begun`, of an answer that went on from `text` and broke off once more."""
+        if stream.reader.finished or not spliced.plain:
             return None
-        return text if is_plain(said) and may_go_on(text, said.stop) else None
+        text += "".join(spliced.sent)
+        said = _said_in(prompt)
+        if said is None or len(text) > TEXT_CHARS_MAX or not may_go_on(text, said.stop):
+            return None
+        return text
 
     def _goes_on(self, target: Target, tenant: str) -> bool:
         """Whether `target` goes on with what is begun, and has not refused to."""
@@ -136,6 +143,14 @@ class Continuing:
         if len(self._refused) >= REFUSED_MAX:
             self._refused.clear()
         self._refused[tenant, target.name] = self._clock() + REFUSED_S
+
+
+def _said_in(prompt: Prompt) -> Conversation | None:
+    try:
+        return conversation_of(prompt)
+    except InvalidRequest as error:  # a provider of its own dialect may know what we do not
+        forget_frames(error)
+        return None
 
 
 def may_go_on(text: str, stops: Sequence[str]) -> bool:

@@ -180,10 +180,11 @@ def refusal_of(error: ProviderRejected, body: Json) -> Refusal | None:
 
 
 def is_asked(words: str, prompt: Prompt) -> bool:
-    """Whether the request itself says `words`, which are in small letters."""
+    """Whether the request itself says `words`, which are in small letters: those of Unicode, since a reply is
+    compared so."""
     sent = prompt.sent
     bodies = (prompt.body,) if sent is None else (prompt.body, sent.body)
-    return any(words.encode() in write_json(body).lower() for body in bodies)
+    return any(words in write_json(body).decode("utf-8", "replace").lower() for body in bodies)
 
 
 def _words(words: str) -> Iterator[str]:
