@@ -568,6 +568,50 @@ def test_each_is_asked_for_at_the_address_that_keeps_it_also_after_their_order_c
             assert ask(gateway, "GET", f"/v1/chat/completions/{theirs}", key=OTHER_KEY).status == 200
 
 
+def located(upstream: FaultProvider, residency: str, endpoint: str = "patients") -> str:
+    config = config_of(upstream, f'[endpoints.{endpoint}]\ntier = "cheap"\n{residency}')
+    config = config.replace('key = "${ACME_KEY}"', f'key = "${{ACME_KEY}}"\nendpoint = "{endpoint}"')
+    config = config.replace(
+        "stored_completions = true\n", 'stored_completions = true\nregion = "us-east-1"\n'
+    )
+    return config.replace('targets = ["keeps/good"]', 'targets = ["keeps/good", "unsure/good"]').replace(
+        "[providers.unsure]\n", '[providers.unsure]\nregion = "eu-west-1"\n'
+    )
+
+
+@pytest.mark.slow
+def test_it_is_not_asked_for_outside_the_regions_of_its_endpoint_or_of_who_asks(
+    provider: FaultProvider, tmp_path: Path
+) -> None:
+    def nowhere(gateway: Running, id: str, key: str) -> None:
+        asked = calls(provider)
+        path = f"/v1/chat/completions/{id}"
+        for method, below, body in [
+            ("GET", "", None),
+            ("GET", "/messages", None),
+            ("POST", "", {"metadata": {"a": "b"}}),
+            ("DELETE", "", None),
+        ]:
+            reply = ask(gateway, method, path + below, body, key=key)
+            assert (reply.status, reply.error["code"]) == (403, "residency")
+            receipt = receipt_of(gateway, reply)
+            assert receipt.skipped == {"keeps/good": "residency"} and not receipt.attempts
+        assert ask(gateway, "GET", "/v1/chat/completions", key=key).json["data"] == []
+        assert calls(provider) == asked
+
+    eu = 'residency = ["eu"]'
+    with running(located(provider, ""), tmp_path, ENV) as gateway:
+        id = chat(gateway, model="farthing/patients").json["id"]
+        assert ask(gateway, "GET", f"/v1/chat/completions/{id}", key=TWIN_KEY).status == 200
+    with running(located(provider, eu), tmp_path, ENV) as gateway:
+        nowhere(gateway, id, KEY)
+        nowhere(gateway, id, TWIN_KEY)  # bound to no endpoint: that which made it decides
+    with running(located(provider, eu, "others"), tmp_path, ENV) as gateway:
+        nowhere(gateway, id, KEY)
+        reply = ask(gateway, "GET", f"/v1/chat/completions/{id}", key=TWIN_KEY)
+        assert reply.status == 200  # the endpoint that made it is not there any more
+
+
 # -- bounds, and restarts ----------------------------------------------------------------------------
 
 

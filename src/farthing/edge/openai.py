@@ -186,7 +186,7 @@ class Reader:
             chars = max(chars, asked.body_bytes)  # near enough, and far quicker than to write them out again
         said_max = read.max_tokens if read.max_completion_tokens is None else read.max_completion_tokens
         options, headers, tenant = read.stream_options, asked.headers, asked.tenant
-        endpoint = self.endpoint(model, asked)
+        endpoint = self.endpoint(model, asked.headers, asked.tenant)
         if "models" in body or "fallbacks" in body:
             _refuse_further(body, tenant, endpoint)
         if body.get("store") is True:  # what another request was answered is not stored for this one
@@ -244,7 +244,7 @@ class Reader:
         if model is None:
             model = self._spelled(read.model)
         found = measure(body)
-        endpoint = self.endpoint(model, asked)
+        endpoint = self.endpoint(model, asked.headers, asked.tenant)
         if CACHE_CONTROL in asked.headers:
             endpoint = _cached_as_asked(endpoint, asked.headers[CACHE_CONTROL])
         tiers: tuple[str, ...] | None = None
@@ -293,7 +293,9 @@ class Reader:
         if model is None:
             model = self._at_home(self._spelled(name), passing.operation)
         headers = asked.headers
-        endpoint: Endpoint = replace(self.endpoint(model, asked), cache_exact="off", semantic=None)
+        endpoint: Endpoint = replace(
+            self.endpoint(model, asked.headers, asked.tenant), cache_exact="off", semantic=None
+        )
         tiers: tuple[str, ...] | None = None
         if asked.tenant.scope is not None or endpoint.scope is not None or model not in self._names:
             tiers = self._gate.tiers(model, None, asked.tenant, endpoint)
@@ -414,8 +416,9 @@ class Reader:
             found.append((name.decode(), value))
         return tuple(found)
 
-    def endpoint(self, model: str, asked: Asked) -> Endpoint:
-        """The endpoint of a request: bound by its key, else named by `model`, else by the header.
+    def endpoint(self, model: str, headers: Mapping[bytes, bytes], tenant: Tenant) -> Endpoint:
+        """The endpoint of a request: bound by its key, else named by `model`, else by the header. Empty
+        `model`: the request has none.
 
         Raises:
             UnknownModel: there is no endpoint of that name. Forbidden: the key is bound to another.
@@ -424,10 +427,10 @@ class Reader:
         param = "model"
         if model.startswith(ENDPOINT_PREFIX):
             name = model[len(ENDPOINT_PREFIX) :]
-        elif ENDPOINT in asked.headers:
-            name, param = _word(asked.headers[ENDPOINT]), ENDPOINT.decode()
+        elif ENDPOINT in headers:
+            name, param = _word(headers[ENDPOINT]), ENDPOINT.decode()
             name = None if name is None else self.endpoint_named(name)
-        return self.endpoint_for(name, asked.tenant, param)
+        return self.endpoint_for(name, tenant, param)
 
     def endpoint_for(self, name: str | None, tenant: Tenant, param: str) -> Endpoint:
         """The endpoint that a key is bound to, else the one of this name, which stood in `param`.

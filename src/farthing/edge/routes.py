@@ -49,7 +49,7 @@ from farthing.edge.responses import stored
 from farthing.edge.responses.continuing import NAMED, completed
 from farthing.edge.responses.form import RESPONSES
 from farthing.edge.responses.keeping import Keeping
-from farthing.edge.stored_completions.asking import StoredCompletions
+from farthing.edge.stored_completions.asking import Asker, StoredCompletions
 from farthing.edge.stored_completions.noting import Noting, wants_storing
 from farthing.errors import (
     BodyTooLarge,
@@ -80,7 +80,7 @@ encode = msgspec.json.Encoder().encode
 
 Parsed = asyncio.Future[Request]
 StoredAnswer = Callable[[ResponseStore, Tenant, HttpRequest], Awaitable[bytes]]
-StoredCompletion = Callable[[StoredCompletions, Tenant, HttpRequest, Receipt], Awaitable[Told]]
+StoredCompletion = Callable[[StoredCompletions, Asker, HttpRequest, Receipt], Awaitable[Told]]
 
 REFUSALS_MAX = 100
 NO_TOKENS = Usage(input_tokens=0, output_tokens=0)
@@ -665,7 +665,9 @@ class Edge:
             if rate is not None:
                 rate.take()
                 connection.also += rate.headers()
-            told = await ask(serving.completions, tenant, http, receipt)
+            endpoint = serving.reader.endpoint("", http.headers, tenant)
+            receipt.endpoint = endpoint.name
+            told = await ask(serving.completions, Asker(tenant, endpoint), http, receipt)
             receipt.status, receipt.stop_reason = 200, "stop"
             receipt.usage = NO_TOKENS
         except FarthingError as error:

@@ -13,6 +13,7 @@ from farthing.errors import (
     FarthingError,
     KeyRejected,
     NoProviderLeft,
+    OutsideResidency,
     ProviderError,
     ProviderUnavailable,
     forget_frames,
@@ -20,9 +21,10 @@ from farthing.errors import (
 from farthing.models.calling.error_body import error_body
 from farthing.models.calling.telling import KEY_TOLD_EVERY_S
 from farthing.models.lanes.pick import Place
+from farthing.models.residency import Regions
 from farthing.protocols import Ledger, Provider, Transport
 from farthing.runtime.seldom import Seldom
-from farthing.types import Attempt, Receipt
+from farthing.types import Attempt, Endpoint, Receipt, Target
 
 log = logging.getLogger("farthing.call")
 
@@ -102,11 +104,12 @@ def _at_one_address(mark: str, other: str) -> bool:
 class Asked(Struct, frozen=True, kw_only=True):
     """One call about a stored completion."""
 
-    provider: str
     mark: str
-    """Where the provider keeps it, as `Keepers` has it."""
-    target: str
-    """The target that made it, for the receipt."""
+    """Where its provider keeps it, as `Keepers` has it."""
+    target: Target
+    """What made it."""
+    endpoints: tuple[Endpoint, ...]
+    """Those that say where a request about it may go: it goes only where all of them allow."""
     method: str
     below: str
     """What follows the path of chat completions, its query included."""
@@ -135,26 +138,52 @@ class StoredCompletionsCaller:
     ) -> None:
         self._keepers = keepers
         self._limits = limits
+        self._regions = Regions(limits)
         self._transport = transport
         self._ledger = ledger
         self._clock = clock
         self._tells = Seldom(KEY_TOLD_EVERY_S, clock)
+
+    def may_ask(self, asked: Asked) -> bool:
+        """Whether a request may go where the completion is kept."""
+        try:
+            self._place(asked)
+        except OutsideResidency as error:
+            forget_frames(error)
+            return False
+        return True
+
+    def _place(self, asked: Asked) -> Place:
+        """Where to ask.
+
+        Raises:
+            OutsideResidency: a request may not go there.
+        """
+        place = self._keepers.place(asked.target.provider, asked.mark, self._clock())
+        for endpoint in asked.endpoints:
+            self._regions.check(endpoint, asked.target, place)
+        return place
 
     async def ask(self, asked: Asked, receipt: Receipt) -> Told:
         """Ask, and once more where the connection turns out to be stale or the credentials are replaced: to
         look, to change labels and to delete may all be done twice. Each call is an attempt of `receipt`.
 
         Raises:
-            NoProviderLeft: it did not answer, or refused. Overloaded: as of `Ledger.intend`.
+            NoProviderLeft: it did not answer, or refused; or a request may not go there, and none was made.
+            Overloaded: as of `Ledger.intend`.
         """
-        again = False
+        again, name = False, asked.target.name
         while True:
+            try:
+                place = self._place(asked)
+            except OutsideResidency as error:
+                receipt.skipped[name] = error.code
+                raise NoProviderLeft([error]) from None
             if not receipt.attempts:
-                self._ledger.intend(receipt, asked.target)
+                self._ledger.intend(receipt, name)
             began_s = self._clock()
-            attempt = Attempt(target=asked.target, tier="", started_ms=(began_s - receipt.started_s) * 1000)
+            attempt = Attempt(target=name, tier="", started_ms=(began_s - receipt.started_s) * 1000)
             attempt.cost_nusd = 0
-            place = self._keepers.place(asked.provider, asked.mark, began_s)
             attempt.lane = place.label
             receipt.attempts.append(attempt)
             receipt.calls += 1
@@ -175,7 +204,7 @@ class StoredCompletionsCaller:
         """Raises:
         ProviderError: it did not answer, or refused.
         """
-        limits = self._limits[asked.provider]
+        limits = self._limits[asked.target.provider]
         within_s = ANSWER_S if limits.whole_s is None else limits.whole_s
         credentials, number = provider.credentials, 0
         try:
@@ -199,7 +228,7 @@ class StoredCompletionsCaller:
         except FarthingError:
             raise
         except Exception as error:
-            log.error("%s: the code of its provider failed", asked.provider, exc_info=error)
+            log.error("%s: the code of its provider failed", asked.target.provider, exc_info=error)
             raise ProviderUnavailable(f"the code of the provider failed: {type(error).__name__}") from error
         return Told(body, returned)
 
@@ -207,7 +236,7 @@ class StoredCompletionsCaller:
         """Write a failure down, without secrets."""
         forget_frames(error)
         redact = place.provider.redact
-        error.target = asked.target
+        error.target = asked.target.name
         error.args = (redact.text(str(error)),)
         lines = error.returned.decode("latin-1")
         if redact.holds(lines) or redact.holds(attempt.upstream_id):
@@ -216,7 +245,7 @@ class StoredCompletionsCaller:
         attempt.error = error.code
         if attempt.status is None:
             attempt.status = error.upstream_status
-        named = f"{asked.provider} {place.label}"
+        named = f"{asked.target.provider} {place.label}"
         if isinstance(error, KeyRejected) and not error.renewed and self._tells.again(named):
             log.warning("%s%s", error, f"; its code is {error.told}" if error.told else "")
 

@@ -369,7 +369,7 @@ def build(config: Config, parts: Parts) -> Serving:
         targets=frozenset(targets.configured),
         responses=parts.responses,
         responses_ttl_s=config.responses.ttl_s,
-        completions=build_stored_completions(config, parts, places),
+        completions=build_stored_completions(config, parts, places, endpoints),
         keeper=None if parts.semantic is None else build_cache_admin(parts.semantic, endpoints),
         prices_ended=targets.prices_ended,
     )
@@ -914,7 +914,10 @@ def build_completions(config: Config, state_dir: Path) -> ResponseStore:
 
 
 def build_stored_completions(
-    config: Config, parts: Parts, places: Mapping[str, Sequence[Place]]
+    config: Config,
+    parts: Parts,
+    places: Mapping[str, Sequence[Place]],
+    endpoints: Mapping[str, Endpoint],
 ) -> StoredCompletions:
     keepers = Keepers(places, config.providers, parts.user_key)
     caller = StoredCompletionsCaller(
@@ -930,4 +933,4 @@ def build_stored_completions(
         key=parts.user_key,
         keepers=keepers,
     )
-    return StoredCompletions(notes=notes, caller=caller)
+    return StoredCompletions(notes=notes, caller=caller, endpoints=endpoints)

@@ -1,8 +1,11 @@
 """What clients may ask of the chat completions that a provider keeps for them. The provider's words go on as
-they came; the list alone is made here, for at the provider those of all tenants lie side by side."""
+they came; the list alone is made here, for at the provider those of all tenants lie side by side.
+
+A completion is asked for only where requests may go of the endpoint that asks, and of the one that made it.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -16,7 +19,7 @@ from farthing.edge.http.paths import plain
 from farthing.edge.stored_completions.notes import Kept, Notes, Wanted
 from farthing.errors import InvalidRequest, NoProviderLeft, Overloaded
 from farthing.models.stored_completions import Asked, StoredCompletionsCaller, Told
-from farthing.types import Json, Receipt, Tenant
+from farthing.types import Endpoint, Json, Receipt, Target, Tenant
 
 LIST_MAX, LIST_USUAL = 100, 20  # of a page, as at OpenAI
 CALLS_AT_ONCE = 8
@@ -30,81 +33,97 @@ LABEL = "metadata["
 CHATS = "/chat/completions"
 
 
+class Asker(Struct, frozen=True):
+    """Who asks."""
+
+    tenant: Tenant
+    endpoint: Endpoint
+
+
 class StoredCompletions(Struct, frozen=True, kw_only=True):
     """What answers under one configuration."""
 
     notes: Notes
     caller: StoredCompletionsCaller
+    endpoints: Mapping[str, Endpoint]
+    """By their names."""
 
-    async def retrieve(self, tenant: Tenant, http: HttpRequest, receipt: Receipt) -> Told:
+    async def retrieve(self, asker: Asker, http: HttpRequest, receipt: Receipt) -> Told:
         """The completion, as its provider has it.
 
         Raises, as all of these:
             UnknownCompletion: there is none of that id for this tenant. NoProviderLeft: its provider does not
                 answer, or refuses. InvalidRequest: a parameter cannot be read. StoreError, Overloaded.
         """
-        return await self._ask(tenant, http, receipt, "GET")
+        return await self._ask(asker, http, receipt, "GET")
 
-    async def messages(self, tenant: Tenant, http: HttpRequest, receipt: Receipt) -> Told:
+    async def messages(self, asker: Asker, http: HttpRequest, receipt: Receipt) -> Told:
         """What was sent for it, a page of it. Raises: as `retrieve`."""
         query = urlencode(_query(http))
-        return await self._ask(tenant, http, receipt, "GET", f"/messages{query and '?'}{query}")
+        return await self._ask(asker, http, receipt, "GET", f"/messages{query and '?'}{query}")
 
-    async def update(self, tenant: Tenant, http: HttpRequest, receipt: Receipt) -> Told:
+    async def update(self, asker: Asker, http: HttpRequest, receipt: Receipt) -> Told:
         """Change its metadata. Raises: as `retrieve`, and UnsupportedMedia."""
         check_type(http.headers)
         read_object(http.body, depth_max=DEPTH_MAX, nodes_max=NODES_MAX)
-        told = await self._ask(tenant, http, receipt, "POST", body=http.body)
+        tenant = asker.tenant.name
+        told = await self._ask(asker, http, receipt, "POST", body=http.body)
         try:
             metadata = msgspec.json.decode(told.body, type=_Labelled).metadata
         except (msgspec.DecodeError, UnicodeDecodeError):
             metadata = None
-        await self.notes.relabel(tenant.name, named(http.path), self.notes.labels_of(tenant.name, metadata))
+        await self.notes.relabel(tenant, named(http.path), self.notes.labels_of(tenant, metadata))
         return told
 
-    async def delete(self, tenant: Tenant, http: HttpRequest, receipt: Receipt) -> Told:
+    async def delete(self, asker: Asker, http: HttpRequest, receipt: Receipt) -> Told:
         """Raises: as `retrieve`."""
-        told = await self._ask(tenant, http, receipt, "DELETE")
-        await self.notes.forget(tenant.name, named(http.path))
+        told = await self._ask(asker, http, receipt, "DELETE")
+        await self.notes.forget(asker.tenant.name, named(http.path))
         return told
 
-    async def page(self, tenant: Tenant, http: HttpRequest, receipt: Receipt) -> Told:
-        """Those of this tenant, each as its provider has it now.
+    async def page(self, asker: Asker, http: HttpRequest, receipt: Receipt) -> Told:
+        """Those of this tenant that may be asked for, each as its provider has it now.
 
         Raises: as `retrieve`, and
             Overloaded: all that were looked at are gone at their provider, and there are more.
         """
+        tenant = asker.tenant.name
         query = _query(http)
         asked = dict(query)
         newest_first = _newest_first(asked.get("order", ""))
         limit = _limit(asked.get("limit", ""))
         labels = [
-            self.notes.label_of(tenant.name, name[len(LABEL) : -1], value)
+            self.notes.label_of(tenant, name[len(LABEL) : -1], value)
             for name, value in query
             if name.startswith(LABEL) and name.endswith("]")
         ]
         wanted = Wanted(model=asked.get("model", ""), labels=frozenset(labels))
         after = asked.get("after", "")
-        async with aclosing(
-            self.notes.all(tenant.name, wanted, after=after, newest_first=newest_first)
-        ) as kept:
-            found, more = await self._page(tenant, kept, limit, receipt)
+        listed = self.notes.all(
+            tenant,
+            wanted,
+            after=after,
+            newest_first=newest_first,
+            may=lambda one: self.caller.may_ask(self._call_of(asker, one, "GET")),
+        )
+        async with aclosing(listed) as kept:
+            found, more = await self._page(asker, kept, limit, receipt)
         if more and not found:
             raise Overloaded(
                 "none of the completions that come next is at its provider; they are forgotten, the newest "
                 f"within {SETTLES_S:g} s, and there are more behind them: ask again"
             )
-        listed = {
+        page = {
             "object": "list",
             "data": [Raw(body) for _, body in found],
             "first_id": found[0][0] if found else None,
             "last_id": found[-1][0] if found else None,
             "has_more": more,
         }
-        return Told(msgspec.json.encode(listed), b"")
+        return Told(msgspec.json.encode(page), b"")
 
     async def _page(
-        self, tenant: Tenant, kept: AsyncIterator[Kept], limit: int, receipt: Receipt
+        self, asker: Asker, kept: AsyncIterator[Kept], limit: int, receipt: Receipt
     ) -> tuple[list[tuple[str, bytes]], bool]:
         """At most `limit` completions, by their ids, and whether there are more."""
         found: list[tuple[str, bytes]] = []
@@ -114,7 +133,7 @@ class StoredCompletions(Struct, frozen=True, kw_only=True):
             if not some:
                 return found, False
             calls += len(some)
-            asking = (self._listed(tenant, one, receipt) for one in some)
+            asking = (self._listed(asker, one, receipt) for one in some)
             bodies = await asyncio.gather(*asking, return_exceptions=True)  # so that none goes on by itself
             for one, body in zip(some, bodies, strict=True):
                 if isinstance(body, BaseException):
@@ -124,10 +143,10 @@ class StoredCompletions(Struct, frozen=True, kw_only=True):
                     size_bytes += len(body)
         return found, bool(await _some(kept, 1))
 
-    async def _listed(self, tenant: Tenant, kept: Kept, receipt: Receipt) -> bytes | None:
+    async def _listed(self, asker: Asker, kept: Kept, receipt: Receipt) -> bytes | None:
         """None: its provider does not have it."""
         try:
-            told = await self._told(tenant, kept, receipt, "GET")
+            told = await self._told(asker, kept, receipt, "GET")
         except NoProviderLeft as error:
             if error.status != 404:
                 raise
@@ -136,37 +155,41 @@ class StoredCompletions(Struct, frozen=True, kw_only=True):
 
     async def _ask(
         self,
-        tenant: Tenant,
+        asker: Asker,
         http: HttpRequest,
         receipt: Receipt,
         method: str,
         below: str = "",
         body: bytes = b"",
     ) -> Told:
-        kept = await self.notes.find(tenant.name, named(http.path))
-        return await self._told(tenant, kept, receipt, method, below, body)
+        kept = await self.notes.find(asker.tenant.name, named(http.path))
+        return await self._told(asker, kept, receipt, method, below, body)
 
     async def _told(
-        self, tenant: Tenant, kept: Kept, receipt: Receipt, method: str, below: str = "", body: bytes = b""
+        self, asker: Asker, kept: Kept, receipt: Receipt, method: str, below: str = "", body: bytes = b""
     ) -> Told:
         """What the provider says of it. If it does not have it any more, it is forgotten here."""
-        note = kept.note
-        receipt.target = note.target
-        asked = Asked(
-            provider=note.provider,
+        receipt.target = kept.note.target
+        try:
+            return await self.caller.ask(self._call_of(asker, kept, method, below, body), receipt)
+        except NoProviderLeft as error:
+            settled = self.notes.clock() - kept.created_unix_s >= SETTLES_S
+            if error.status == 404 and (settled or method == "DELETE"):
+                await self.notes.forget(asker.tenant.name, kept.id)
+            raise
+
+    def _call_of(self, asker: Asker, kept: Kept, method: str, below: str = "", body: bytes = b"") -> Asked:
+        note, made_by = kept.note, self.endpoints.get(kept.endpoint)
+        return Asked(
             mark=note.mark,
-            target=note.target,
+            target=Target(
+                name=note.target, provider=note.provider, model=note.target.removeprefix(f"{note.provider}/")
+            ),
+            endpoints=(asker.endpoint,) if made_by is None else (asker.endpoint, made_by),
             method=method,
             below=f"/{quote(kept.id, safe='')}{below}",
             body=body,
         )
-        try:
-            return await self.caller.ask(asked, receipt)
-        except NoProviderLeft as error:
-            settled = self.notes.clock() - kept.created_unix_s >= SETTLES_S
-            if error.status == 404 and (settled or method == "DELETE"):
-                await self.notes.forget(tenant.name, kept.id)
-            raise
 
 
 class _Labelled(Struct):

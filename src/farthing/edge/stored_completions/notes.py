@@ -41,6 +41,8 @@ class Kept(Struct, frozen=True):
     id: str
     created_unix_s: float
     note: Note
+    endpoint: str
+    """Whose request made it."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -117,9 +119,9 @@ class Notes:
             log.warning("a stored chat completion that is gone could not be forgotten: %s", error)
 
     async def all(
-        self, tenant: str, wanted: Wanted, *, after: str, newest_first: bool
+        self, tenant: str, wanted: Wanted, *, after: str, newest_first: bool, may: Callable[[Kept], bool]
     ) -> AsyncGenerator[Kept, None]:
-        """Those of a tenant from behind `after` on.
+        """Those of a tenant from behind `after` on that `may` be asked for.
 
         Raises:
             UnknownCompletion: there is no `after` for this tenant. StoreError.
@@ -130,7 +132,9 @@ class Notes:
             page = await self._store.page(tenant, after=after, limit=AT_ONCE, newest_first=newest_first)
             for stored in page or ():
                 kept = _read(stored)
-                if kept is not None and wanted.has(kept.note) and self._is_there(kept.note):
+                if kept is None or not wanted.has(kept.note):
+                    continue
+                if self._is_there(kept.note) and may(kept):
                     yield kept
             if page is None or len(page) < AT_ONCE:  # None: `after` has expired meanwhile
                 return
@@ -165,6 +169,6 @@ class Notes:
 def _read(stored: StoredResponse) -> Kept | None:
     """None: a note of a later version."""
     try:
-        return Kept(stored.id, stored.created_unix_s, _decode(stored.body))
+        return Kept(stored.id, stored.created_unix_s, _decode(stored.body), stored.endpoint)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
