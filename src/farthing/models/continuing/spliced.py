@@ -22,6 +22,7 @@ from farthing.dialects.conversation import (
 )
 from farthing.dialects.events import BadStream
 from farthing.dialects.told import resumed
+from farthing.models.continuing.delivered import TEXT_CHARS_MAX
 from farthing.models.continuing.seam import Seam
 from farthing.protocols import Sink
 from farthing.text.lenient_json import any_json
@@ -37,6 +38,7 @@ class Spliced:
 
     __slots__ = (
         "_before",
+        "_chars",
         "_item",
         "_mark",
         "_reader",
@@ -82,9 +84,11 @@ class Spliced:
         self.begun = False
         """Something of it was sent on."""
         self.plain = True
-        """That was text alone."""
+        """That was text alone, and not too long to be gone on with."""
         self.sent: list[str] = []
-        """The text that was sent on."""
+        """The text that was sent on, if it is `plain`."""
+        self._chars = len(delivered)
+        """Of all that the client has."""
         self.wrong = ""
         """Why it cannot be read on; empty: it can."""
 
@@ -139,7 +143,7 @@ class Spliced:
                 case TextDelta(index, text):
                     text = self._seam.feed(text)
                     if text:
-                        self.sent.append(text)
+                        self._note(text)
                         yield TextDelta(index, text)
                 case BlockStarted(_, Reasoning()):
                     pass
@@ -158,8 +162,17 @@ class Spliced:
         text = self._seam.end()
         if not text:
             return []
-        self.sent.append(text)
+        self._note(text)
         return [TextDelta(0, text)]
+
+    def _note(self, text: str) -> None:
+        self._chars += len(text)
+        if self._chars > TEXT_CHARS_MAX:
+            self.plain = False
+        if self.plain:
+            self.sent.append(text)
+        else:
+            self.sent.clear()
 
 
 def first_of(payload: bytes | None) -> Json:

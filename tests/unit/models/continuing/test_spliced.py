@@ -139,6 +139,17 @@ def test_a_call_of_a_tool_may_follow_and_thinking_is_left_out() -> None:
     assert any("tool_calls" in one["choices"][0]["delta"] for one in last)
 
 
+def test_nothing_is_kept_of_a_continuation_that_is_too_long_to_be_gone_on_with() -> None:
+    client = Client()
+    watched = Watched(client)
+    watched.send(event(ROLE) + event({"content": "so "}))
+    pieces = TEXT_CHARS_MAX // 1_000 + 1
+    second = b"".join(event({"content": "x" * 1_000}) for _ in range(pieces))
+    spliced = go_on(client, watched, second + event({}, "stop"), [])
+    assert client.text == "so " + "x" * 1_000 * pieces
+    assert (spliced.sent, spliced.plain) == ([], False)
+
+
 def test_what_is_not_text_cannot_be_gone_on_with() -> None:
     call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
     for delta in (
