@@ -108,6 +108,23 @@ output = 2
 target = "chat/dear"
 input = 10
 output = 20
+[tiers.dearfirst]
+targets = ["plain/c3", "chat/d3", "chat/m3"]
+[endpoints.capdear]
+tier = "dearfirst"
+usd_max = 0.01
+[[prices]]
+target = "plain/c3"
+input = 1
+output = 2
+[[prices]]
+target = "chat/d3"
+input = 10000
+output = 20000
+[[prices]]
+target = "chat/m3"
+input = 1
+output = 2
 [tiers.refusing]
 targets = ["plain/before", "chat/refuses"]
 [tiers.alone]
@@ -416,3 +433,12 @@ def test_who_shares_the_first_call_gets_its_broken_end(gateway: Running, upstrea
     assert b"jumps" in read
     assert b"over" not in read
     assert len(upstream.calls) == before + 2
+
+
+def test_one_that_is_too_dear_leaves_those_that_are_not(gateway: Running, upstream: FaultProvider) -> None:
+    upstream.exactly("c3", BREAKS["chat"])
+    upstream.exactly("d3", GOES_ON["chat"])
+    upstream.exactly("m3", GOES_ON["chat"])
+    seen = ask(gateway, upstream, "chat", "farthing/capdear", max_tokens=100)
+    assert text_of("chat", seen.reply) == BEGUN + REST
+    assert [one.target for one in seen.receipt.attempts] == ["plain/c3", "chat/m3"]

@@ -151,7 +151,11 @@ class _GoingOn:
                 forget_frames(error)
                 if any(map(_is_refusal, error.failures)):
                     terms.refused(tenant, target)
-            except (ContractExceeded, DeadlineExceeded, Overloaded) as error:
+            except ContractExceeded as error:
+                forget_frames(error)
+                if error.limit != "usd_max":
+                    break
+            except (DeadlineExceeded, Overloaded) as error:
                 forget_frames(error)
                 break
         return None

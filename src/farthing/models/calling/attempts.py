@@ -58,7 +58,11 @@ class Attempts:
         call.hold.call(worst_case)
         if call.receipt.skipped:
             call.receipt.skipped.pop(target.name, None)  # it was, when its turn came
-        self._ledger.intend(call.receipt, target.name)
+        try:
+            self._ledger.intend(call.receipt, target.name)
+        except BaseException:  # one beside another does not end the request
+            call.hold.release(worst_case, 0)
+            raise
         began_s = self._clock()
         if not again:
             health.called()

@@ -6,10 +6,12 @@ import pytest
 from tests import virtual
 from tests.sim.calling import GOOD, Answered, Desk, Plant
 
-from farthing.errors import ProviderUnavailable
+from farthing.errors import Overloaded, ProviderUnavailable
 from farthing.models.health.health import IN_A_ROW_MAX
 from farthing.models.hedging.beside import CallsBeside
 from farthing.models.hedging.terms import HedgeTerms, Hedging
+from farthing.protocols import Hold
+from farthing.types import Prompt, Receipt, Request
 
 
 def hedged(desk: Desk, after_s: float = 0.5) -> Desk:
@@ -88,5 +90,29 @@ def test_a_client_that_leaves_at_once_leaves_nothing_behind(turns: int) -> None:
         await asyncio.wait([asking])
         assert all(one.limits.in_flight == 0 for one in desk.health.values())
         assert all(plant.in_flight == 0 for plant in plants.values())
+
+    virtual.run(main())
+
+
+def test_one_beside_that_the_ledger_refuses_holds_no_money(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        desk = hedged(Desk({"a": Plant(takes_s=3.0), "b": Plant(takes_s=3.0)}))
+        released: list[int | None] = []
+        reserve, intend = desk._contract.reserve, desk.caller.context.ledger.intend
+
+        def watched(request: Request, prompt: Prompt) -> Hold:
+            hold = reserve(request, prompt)
+            monkeypatch.setattr(type(hold), "release", lambda self, worst, cost: released.append(cost))
+            return hold
+
+        def refuses_b(receipt: Receipt, target: str) -> None:
+            if target == "b/m":
+                raise Overloaded("the disk is full", code="ledger_unavailable")
+            intend(receipt, target)
+
+        monkeypatch.setattr(desk._contract, "reserve", watched)
+        monkeypatch.setattr(desk.caller.context.ledger, "intend", refuses_b)
+        found = await desk.ask()
+        assert (found.target, released) == ("a/m", [0])
 
     virtual.run(main())
