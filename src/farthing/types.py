@@ -689,15 +689,15 @@ class CacheLookup(Struct, kw_only=True):
     candidate: HitCandidate | None = None
     """The best candidate whatever its verdict; None when nothing is near."""
     serves: bool = False
-    """The proposal may go out as the answer."""
+    """The candidate may go out as the answer."""
     audited: bool = False
     """It could have, and was drawn to be compared with a fresh answer instead."""
     doubted: bool = False
-    """The proposal has lost its trust; a fresh answer that agrees restores it."""
+    """The candidate has lost its trust; a fresh answer that agrees restores it."""
     unsure: bool = False
-    """The verifier cannot tell, and a model may be asked whether the proposal serves."""
+    """The verifier cannot tell, and a model may be asked whether the candidate serves."""
     confirmed: bool = False
-    """A model was, and said yes: the verifier's probability says nothing of this proposal."""
+    """A model was, and said yes: the verifier's probability says nothing of this candidate."""
 
 
 class Comparison(Struct, frozen=True, kw_only=True):

@@ -110,7 +110,7 @@ class Serving(Struct, frozen=True, kw_only=True):
     """Names of the configured targets."""
     count: Callable[[Request], Awaitable[Counted]]
     """Counts the tokens of a request."""
-    keeper: CacheAdmin | None = None
+    cache_admin: CacheAdmin | None = None
     """The operators' view of the semantic cache; None if there is none."""
     responses: ResponseStore
     """The stored responses."""

@@ -53,13 +53,13 @@ class SemanticCache(Protocol):  # brain/cache/semantic: cache
 
     async def store(self, lookup: CacheLookup, request: Request, fresh: CacheHit, receipt: Receipt) -> None:
         """Keep a fresh complete answer to `request`, unless it is one that must not be kept; when `lookup`
-        had a proposal that could have served, compare the two and write the outcome to `receipt.audit`.
+        had a candidate that could have served, compare the two and write the outcome to `receipt.audit`.
 
         Quick: what takes long (the disk, a judge) is queued, within bounds.
         """
 
     async def confirmed(self, lookup: CacheLookup, request: Request) -> None:
-        """Take a model's word that the proposal of an unsure look is right: it serves, unless it is drawn
+        """Take a model's word that the candidate of an unsure lookup is right: it serves, unless it is drawn
         for an audit."""
 
 

@@ -370,7 +370,7 @@ def build(config: Config, parts: Parts) -> Serving:
         responses=parts.responses,
         responses_ttl_s=config.responses.ttl_s,
         completions=build_stored_completions(config, parts, places, endpoints),
-        keeper=None if parts.semantic is None else build_cache_admin(parts.semantic, endpoints),
+        cache_admin=None if parts.semantic is None else build_cache_admin(parts.semantic, endpoints),
         prices_ended=targets.prices_ended,
     )
 
@@ -465,11 +465,11 @@ def open_lanes(name: str, config: Config, parts: Parts, most: int | None = None)
 
 
 def operators_parts(
-    keeper: Callable[[], CacheAdmin | None], responses: ResponseStore, completions: ResponseStore
+    cache_admin: Callable[[], CacheAdmin | None], responses: ResponseStore, completions: ResponseStore
 ) -> tuple[AdminPart, ...]:
-    """The routes of the operators' listener. `keeper` returns the cache administration of the serving
+    """The routes of the operators' listener. `cache_admin` returns the cache administration of the serving
     configuration; `completions` has what is noted of stored chat completions."""
-    return CacheRoutes(keeper), ResponsesRoutes(responses, completions)
+    return CacheRoutes(cache_admin), ResponsesRoutes(responses, completions)
 
 
 def build_caller(

@@ -200,7 +200,7 @@ class Gateway:
         if admin.port is None:
             return None
         parts = operators_parts(
-            lambda: self._edge.serving.keeper, self._parts.responses, self._parts.completions
+            lambda: self._edge.serving.cache_admin, self._parts.responses, self._parts.completions
         )
         handler = Admin(admin, parts)
         limits = ServerConfig(

@@ -1,11 +1,11 @@
 """The HTTP/1.1 server binding: sockets, limits, timeouts, disconnects, back-pressure. No route, no JSON.
 
-Theory of operation. A `ClientConnection` reads one request at a time; the handler runs as its strand and
+Theory of operation. A `ClientConnection` reads one request at a time; its handler runs beside it and
 is cancelled the moment the client leaves. Requests that arrive while one is answered wait, and nothing more
 is read meanwhile; more than `PIPELINED_MAX` that wait end the connection.
 
     head --> body --> handling --> answered --> head ...
-      \\        \\          \\ client leaves: the strand is cancelled
+      \\        \\          \\ client leaves: the handler is cancelled
        \\________\\________ a limit or deadline is passed: 4xx, and the connection is closed
 
 A body that is not here with its head is not read on before the head was looked at (`Owner.vet`): whoever has

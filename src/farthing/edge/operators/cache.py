@@ -28,12 +28,12 @@ class _Invalidation(Struct, forbid_unknown_fields=True):
 
 
 class CacheRoutes:
-    """See `admin.AdminPart`. `keeper` gives what serves now, None: there is no cache."""
+    """See `admin.AdminPart`. `cache_admin` gives what serves now, None: there is no cache."""
 
     name = "cache"
 
-    def __init__(self, keeper: Callable[[], CacheAdmin | None]) -> None:
-        self._keeper = keeper
+    def __init__(self, cache_admin: Callable[[], CacheAdmin | None]) -> None:
+        self._cache_admin = cache_admin
 
     def routes(self) -> Mapping[str, Mapping[bytes, Handler]]:
         """As the Protocol."""
@@ -56,16 +56,16 @@ class CacheRoutes:
         """Raises:
         InvalidRequest: the body cannot be read, or selects by nothing. StoreError: as `show`.
         """
-        keeper = self._there()
+        cache_admin = self._there()
         if not http.headers.get(b"content-type", b"").lower().startswith(b"application/json"):
             raise InvalidRequest("send the body as `content-type: application/json`")
         raw = read_object(http.body, depth_max=DEPTH_MAX, nodes_max=NODES_MAX)
         asked = convert(raw, _Invalidation, hint="; known: select, apply, who")
         who = f"{WHO}: {asked.who}" if asked.who else WHO
-        return await keeper.invalidate(dict(asked.select), apply=asked.apply, who=who)
+        return await cache_admin.invalidate(dict(asked.select), apply=asked.apply, who=who)
 
     def _there(self) -> CacheAdmin:
-        keeper = self._keeper()
-        if keeper is None:
+        cache_admin = self._cache_admin()
+        if cache_admin is None:
             raise StoreError("no endpoint has a semantic cache")
-        return keeper
+        return cache_admin

@@ -53,10 +53,10 @@ def test_an_invalidation_moves_the_exact_keys_of_its_endpoint_and_of_no_other(tm
             asked(body=BODY, endpoint=Endpoint(name=name, semantic=ON)) for name in ("faq", "shop")
         )
         before, other = keys.key(mine), keys.key(others)
-        keeper = SemanticCacheAdmin(invalidations)
-        await keeper.invalidate({"endpoint": "faq"}, apply=False, who="jo")
+        admin = SemanticCacheAdmin(invalidations)
+        await admin.invalidate({"endpoint": "faq"}, apply=False, who="jo")
         assert keys.key(mine) == before, "a dry run changes nothing"
-        await keeper.invalidate({"endpoint": "faq"}, apply=True, who="jo")
+        await admin.invalidate({"endpoint": "faq"}, apply=True, who="jo")
         first = keys.key(mine)
         assert first != before and keys.key(others) == other
         beside = EntryStore(tmp_path / "s.db", entries_max=10, bytes_max=10_000, beside=True)
@@ -137,9 +137,9 @@ def test_no_look_waits_for_what_reads_every_entry(tmp_path: Path) -> None:
         held = asyncio.create_task(cache_state.entry_store.run(lambda db: go_on.wait(60)))
         go_on.clear()
         await asyncio.sleep(0.05)
-        keeper = SemanticCacheAdmin(cache_state.invalidations)
-        assert (await keeper.show())["entries"] == 1
-        assert (await keeper.invalidate({"endpoint": "faq"}, apply=False, who="jo"))["entries"] == 1
+        admin = SemanticCacheAdmin(cache_state.invalidations)
+        assert (await admin.show())["entries"] == 1
+        assert (await admin.invalidate({"endpoint": "faq"}, apply=False, who="jo"))["entries"] == 1
         assert await cache_state.questions.doubted(10) == []
         assert not held.done(), "none of the three went through the thread of the look-ups"
         go_on.set()
@@ -155,8 +155,8 @@ def test_a_look_has_its_turn_while_much_is_invalidated(tmp_path: Path) -> None:
         for number in range(count):
             await cache.ask(question(f"Where is page {number}?", user=f"u{number}"), f"On shelf {number}.")
         await cache.cache_state.written()
-        keeper = SemanticCacheAdmin(cache.cache_state.invalidations)
-        dropping = asyncio.create_task(keeper.invalidate({"endpoint": "faq"}, apply=True, who="jo"))
+        admin = SemanticCacheAdmin(cache.cache_state.invalidations)
+        dropping = asyncio.create_task(admin.invalidate({"endpoint": "faq"}, apply=True, who="jo"))
         left = []
         while not dropping.done():
             left.append(
@@ -181,8 +181,8 @@ def test_an_answer_that_waits_for_the_disk_is_invalidated_too(tmp_path: Path) ->
         lookup = await cache.lookup(asks)
         assert lookup is not None
         await cache.answers.store(lookup, asks, said("In the north wing."), receipt())
-        keeper = SemanticCacheAdmin(state.invalidations, written=state.written)
-        asked = asyncio.create_task(keeper.invalidate({"endpoint": "faq"}, apply=True, who="jo"))
+        admin = SemanticCacheAdmin(state.invalidations, written=state.written)
+        asked = asyncio.create_task(admin.invalidate({"endpoint": "faq"}, apply=True, who="jo"))
         await asyncio.sleep(0.05)
         go_on.set()
         await held
