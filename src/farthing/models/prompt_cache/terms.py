@@ -9,6 +9,7 @@ the field is None.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -82,21 +83,13 @@ OTHERS: Final = (
 )
 """By how the name of a model begins, after its maker's name."""
 
-_KEPT_MAX = 2_000
-_terms: dict[str, CacheTerms] = {}
-
 
 def terms_of(target: Target) -> CacheTerms:
-    """The terms of a target's model; its name decides, at whatever provider. Costs a look-up but for the
-    first time."""
-    found = _terms.get(target.model)
-    if found is None:
-        if len(_terms) >= _KEPT_MAX:  # clients may name models that nobody configured
-            _terms.clear()
-        found = _terms[target.model] = _terms_of(target.model)
-    return found
+    """The terms of a target's model; its name decides, at whatever provider."""
+    return _terms_of(target.model)
 
 
+@lru_cache(maxsize=2_000)  # clients may name models that nobody configured
 def _terms_of(model: str) -> CacheTerms:
     name = model.lower()
     claude = _claude_name.search(name)
